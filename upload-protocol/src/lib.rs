@@ -1,0 +1,27 @@
+//! What Holdfast's clients and servers agree on.
+//!
+//! Wire types, the three ids, error codes, S3's limits, the layout of parts, the CRC64NVME value and
+//! the checkpoint format. This crate does no I/O, reads no clock, draws no randomness and computes no
+//! checksum of bytes: it holds what both ends must read the same way.
+
+mod checkpoint;
+mod checksum;
+mod error_code;
+mod ids;
+mod layout;
+pub mod limits;
+mod wire;
+
+pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, FileInfo};
+pub use checksum::{Crc64Nvme, Crc64NvmeCombiner, InvalidCrc64Nvme};
+pub use error_code::ErrorCode;
+pub use ids::{
+    ClientUploadId, IdempotencyKey, InvalidIdempotencyKey, InvalidPartNumber, MultipartUploadId, PartNumber,
+    PresignedUrl, SessionId, UploadToken,
+};
+pub use layout::{ByteRange, LayoutError, PartLayout};
+pub use wire::{
+    ChecksumAlgorithm, CompleteRequest, CompleteResponse, HashedPart, Problem, SealRequest, SealResponse,
+    SessionResponse, SessionStatus, SignPartsRequest, SignPartsResponse, SignedHeader, SignedPart,
+    StartRequest, StartResponse, StoredPart, UploadMode,
+};

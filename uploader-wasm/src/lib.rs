@@ -1,0 +1,1 @@
+//! uploader-wasm
