@@ -1,1 +1,18 @@
-//! upload-engine
+//! Holdfast's upload engine: decides what is hashed, staged, signed, sent, retried and completed.
+//!
+//! It does no I/O, reads no clock and draws no randomness but from its seed; file bytes never enter it.
+//! The same inputs at the same times give the same outputs, in a browser, in a command line tool and in
+//! the simulator.
+
+mod action;
+mod config;
+mod snapshot;
+mod time;
+
+pub use action::{
+    Action, ActionId, Command, Event, Failure, Input, Outcome, Output, PartBytes, SessionCall, SourceId,
+    StagedPart,
+};
+pub use config::EngineConfig;
+pub use snapshot::{CELLS_MAX, Cell, Durability, UploadError, UploadSnapshot, UploadStatus, WaitingFor};
+pub use time::Timestamp;
