@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Compiles uploader-wasm and writes what the page imports to web/pkg: uploader_wasm.js, its types,
+# and uploader_wasm_bg.wasm. Needs scripts/setup.sh to have run.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+cd "$ROOT"
+
+output=web/pkg
+module=$CARGO_TARGET_DIR/$WASM_TARGET/wasm/uploader_wasm.wasm
+tool=$CARGO_TARGET_DIR/debug/wasm-bindgen-tool
+
+say "Compiling the browser's module"
+# A panic's message names its source file: keep the builder's home folder out of what is shipped.
+CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$ROOT=/holdfast" \
+  cargo build --locked -p uploader-wasm --lib --profile wasm --target "$WASM_TARGET"
+cargo build --locked -p wasm-bindgen-tool
+
+if [[ $output/uploader_wasm_bg.wasm -nt $module && $output/uploader_wasm_bg.wasm -nt $tool ]]; then
+  say "web/pkg is up to date"
+  exit 0
+fi
+
+# Written beside, then moved: whoever watches the folder never sees half of it.
+rm -rf "$output.new"
+"$tool" "$module" "$output.new"
+say "Optimising the browser's module"
+wasm-opt -Os --strip-debug --strip-producers \
+  "$output.new/uploader_wasm_bg.wasm" -o "$output.new/optimised.wasm"
+mv "$output.new/optimised.wasm" "$output.new/uploader_wasm_bg.wasm"
+rm -rf "$output"
+mv "$output.new" "$output"
+say "web/pkg: $(wc -c <"$output/uploader_wasm_bg.wasm") bytes of wasm, $(gzip -9 <"$output/uploader_wasm_bg.wasm" | wc -c) gzipped"
