@@ -21,8 +21,13 @@ rust_is_new_enough() {
 # Compiles nothing for wasm: that fails when the library is missing, and when it was built by
 # another compiler than this one (the system's Rust was updated since).
 wasm_std_works() {
+  local folder status=0
+  folder=$(mktemp -d)
+  # Never to /dev/null: rustc renames its output into place, which as root replaces the device.
   RUSTUP_TOOLCHAIN=$1 rustc --target "$WASM_TARGET" --crate-type lib --crate-name probe \
-    --emit metadata -o /dev/null - </dev/null >/dev/null 2>&1
+    --emit metadata --out-dir "$folder" - </dev/null >/dev/null 2>&1 || status=$?
+  rm -rf "$folder"
+  return "$status"
 }
 
 # The toolchain asked for first, then the exact version (its lints are the ones the code is held
