@@ -1,0 +1,84 @@
+/** An engine for unit tests: remembers what it was told, says what the test wants. */
+import type { ConnectHost, HostPort, PageMessage, UploadView } from './port.ts';
+
+export class FakeEngine implements HostPort {
+  readonly told: (readonly [command: string, ...details: unknown[]])[] = [];
+  onMessage: (message: PageMessage) => void = () => {};
+  #lastId = 0;
+
+  /** To be given to `openUploader`. */
+  readonly connect: ConnectHost = async (_config, onMessage) => {
+    this.onMessage = onMessage;
+    return this;
+  };
+
+  /** Tells the page of uploads, as the engine does after a change. */
+  show(
+    uploads: readonly UploadView[],
+    more: { removed?: string[]; full?: boolean; instance?: string } = {},
+  ): void {
+    this.onMessage({
+      type: 'snapshot',
+      engine: { instance: more.instance ?? 'engine-1', host: 'shared-worker' },
+      uploads,
+      removed: more.removed ?? [],
+      full: more.full ?? false,
+    });
+  }
+
+  add(files: File[], asNew: boolean): string[] {
+    this.told.push(['add', files.map((file) => file.name), asNew]);
+    return files.map(() => {
+      this.#lastId += 1;
+      return `picked-${this.#lastId}`;
+    });
+  }
+
+  provide(uploadId: string, file: File): void {
+    this.told.push(['provide', uploadId, file.name]);
+  }
+
+  pause(uploadId: string): void {
+    this.told.push(['pause', uploadId]);
+  }
+
+  resume(uploadId: string): void {
+    this.told.push(['resume', uploadId]);
+  }
+
+  cancel(uploadId: string): void {
+    this.told.push(['cancel', uploadId]);
+  }
+
+  dismiss(uploadId: string): void {
+    this.told.push(['dismiss', uploadId]);
+  }
+
+  close(): void {
+    this.told.push(['close']);
+  }
+}
+
+/** An upload half-way, with whatever the test wants different. */
+export function view(changes: Partial<UploadView> = {}): UploadView {
+  return {
+    uploadId: 'a',
+    name: 'report.pdf',
+    sizeBytes: 1000,
+    key: null,
+    status: 'uploading',
+    waitingFor: null,
+    error: null,
+    durability: 'partial',
+    resumable: true,
+    resumed: false,
+    sentBytes: 500,
+    confirmedBytes: 400,
+    stagedBytes: 100,
+    bytesPerSecond: 50,
+    partCount: 10,
+    partsInFlight: 1,
+    cells: 'ccccfspppp',
+    ...changes,
+  };
+}

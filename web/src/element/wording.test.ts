@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { view } from '../client/fake-engine.ts';
+import type { UploadView } from '../client/port.ts';
+import { toUpload, type Upload } from '../client/snapshot.ts';
+import { formatBytes, formatPercent, formatTimeLeft } from './format.ts';
+import { stripGradient } from './strip.ts';
+import { closingLine, detailLine, refusalLine, totalsLine } from './wording.ts';
+
+function upload(changes: Partial<UploadView>): Upload {
+  return toUpload(view(changes), undefined);
+}
+
+describe('closingLine', () => {
+  it('says how much is only in the page', () => {
+    const one = upload({ sizeBytes: 200e6, confirmedBytes: 40e6, stagedBytes: 28e6, durability: 'partial' });
+    expect(closingLine([one])).toEqual({
+      level: 'keep',
+      text: 'Keep this page open: 132 MB are only in this page.',
+    });
+  });
+
+  it('says that closing is safe only when it is for every upload', () => {
+    const safe = upload({ durability: 'safe' });
+    expect(closingLine([safe])).toEqual({
+      level: 'safe',
+      text: 'Safe to close: it goes on by itself when you come back.',
+    });
+    expect(closingLine([safe, upload({ durability: 'memory' })]).level).toBe('keep');
+  });
+
+  it('says that nothing is stored where the browser stores nothing', () => {
+    const line = closingLine([upload({ durability: 'memory', resumable: false, stagedBytes: 0 })]);
+    expect(line.text).toContain('the browser stores nothing');
+  });
+
+  it('asks for files only when nothing runs', () => {
+    const needing = upload({ status: 'needs-file', durability: 'partial' });
+    expect(closingLine([needing]).text).toBe('1 upload needs its file again to go on.');
+    expect(closingLine([needing, upload({ durability: 'safe' })]).level).toBe('safe');
+  });
+
+  it('counts what is done', () => {
+    expect(closingLine([upload({ status: 'completed', key: 'k' })]).text).toBe(
+      'Done: 1 file is at the store.',
+    );
+    expect(closingLine([])).toEqual({ level: 'idle', text: '' });
+  });
+});
+
+describe('detailLine', () => {
+  it('tells amount, speed and time left', () => {
+    const line = detailLine(upload({ sizeBytes: 200e6, sentBytes: 80e6, bytesPerSecond: 12e6 }));
+    expect(line).toBe('80.0 MB of 200 MB · 12.0 MB/s · 10 s left');
+  });
+
+  it('tells what a waiting upload waits for', () => {
+    expect(detailLine(upload({ status: 'waiting', waitingFor: 'network' }))).toContain('Offline');
+    expect(detailLine(upload({ status: 'waiting', waitingFor: 'store' }))).toContain(
+      'The store does not answer',
+    );
+  });
+});
+
+it('totalsLine sums up what runs and leaves out what has ended', () => {
+  const line = totalsLine([
+    upload({ sizeBytes: 100e6, sentBytes: 50e6, bytesPerSecond: 1e6 }),
+    upload({ sizeBytes: 100e6, sentBytes: 0, bytesPerSecond: 0, status: 'queued' }),
+    upload({ status: 'completed', key: 'k', sizeBytes: 5e9 }),
+  ]);
+  expect(line).toBe('2 uploads · 50.0 MB of 200 MB · 1.00 MB/s · 3 min left');
+});
+
+it('refusalLine names both files', () => {
+  const refusal = { fileName: 'holiday.mov', reason: 'it has another size', canUploadAsNew: true };
+  const needing = toUpload(view({ name: 'thesis.pdf', status: 'needs-file' }), refusal);
+  if (needing.status !== 'needs-file') throw new Error('expected needs-file');
+  expect(refusalLine(needing)).toBe(
+    '“holiday.mov” is not the “thesis.pdf” of this upload: it has another size. Nothing of it was sent.',
+  );
+});
+
+describe('formats', () => {
+  it.each([
+    [0, '0 bytes'],
+    [1, '1 byte'],
+    [999, '999 bytes'],
+    [1000, '1.00 kB'],
+    [999_499, '999 kB'],
+    [999_500, '1.00 MB'],
+    [209_715_200, '210 MB'],
+    [50e12, '50.0 TB'],
+    [-5, '0 bytes'],
+    [Number.NaN, '0 bytes'],
+  ])('formatBytes(%s) is %s', (bytes, text) => {
+    expect(formatBytes(bytes)).toBe(text);
+  });
+
+  it.each([
+    [0, 5, ''],
+    [5, 0, ''],
+    [100, 10, '10 s left'],
+    [600, 1, '10 min left'],
+    [36_000, 1, '10 h left'],
+    [864_000, 1, '10 days left'],
+  ])('formatTimeLeft(%s, %s) is %s', (bytes, speed, text) => {
+    expect(formatTimeLeft(bytes, speed)).toBe(text);
+  });
+
+  it('formatPercent says 100 only for all of it', () => {
+    expect([0, 0.5, 0.9999, 1].map(formatPercent)).toEqual(['0 %', '50 %', '99 %', '100 %']);
+  });
+});
+
+describe('stripGradient', () => {
+  it('draws neighbours of one state as one band', () => {
+    expect(stripGradient('ccfp', 0.6)).toBe(
+      'linear-gradient(90deg, var(--hf-confirmed) 0% 50%, var(--hf-in-flight) 50% 75%, var(--hf-track) 75% 100%)',
+    );
+  });
+
+  it('fills a file of one part by its progress', () => {
+    expect(stripGradient('f', 0.25)).toBe(
+      'linear-gradient(90deg, var(--hf-in-flight) 0% 25%, var(--hf-track) 25% 100%)',
+    );
+  });
+
+  it('draws a cell of an unknown letter as pending', () => {
+    expect(stripGradient('??', 0)).toBe(
+      'linear-gradient(90deg, var(--hf-track) 0% 50%, var(--hf-track) 50% 100%)',
+    );
+  });
+});
