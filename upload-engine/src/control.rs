@@ -1,0 +1,421 @@
+//! The calls that start, fetch, seal, complete and abort a session, one at a time, and the checkpoint.
+
+use upload_protocol::{
+    CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, ChecksumAlgorithm, CompleteRequest,
+    CompleteResponse, HashedPart, IdempotencyKey, PartLayout, SealRequest, StartRequest, StartResponse,
+};
+
+use crate::action::{Action, ActionId, Failure, Outcome, SessionCall};
+use crate::context::Context;
+use crate::part::{PartTable, Sent, SignedUrl};
+use crate::retry::{CallVerdict, classify_call};
+use crate::snapshot::UploadError;
+use crate::time::Timestamp;
+use crate::upload::{Pending, Phase, Upload, unexpected};
+
+/// Which call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ControlCall {
+    Start,
+    Fetch,
+    Seal,
+    Complete,
+    Abort,
+}
+
+/// A lane of calls of which one at a time is under way, with its back-off.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    state: LaneState,
+    failures: u32,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum LaneState {
+    #[default]
+    Free,
+    InFlight(ActionId),
+    Waiting(Timestamp),
+}
+
+impl Lane {
+    pub(crate) fn is_free(&self) -> bool {
+        self.state == LaneState::Free
+    }
+
+    /// Ends a wait whose time has come.
+    pub(crate) fn release_due(&mut self, now: Timestamp) {
+        if self.not_before().is_some_and(|until| until <= now) {
+            self.state = LaneState::Free;
+        }
+    }
+
+    pub(crate) fn sent(&mut self, id: ActionId) {
+        self.state = LaneState::InFlight(id);
+    }
+
+    pub(crate) fn answered(&mut self) {
+        self.state = LaneState::Free;
+    }
+
+    pub(crate) fn stopped(&mut self) {
+        self.state = LaneState::Free;
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The call failed; the lane is closed for a while.
+    pub(crate) fn back_off(&mut self, cx: &mut Context, retry_after_ms: u64) {
+        self.failures = self.failures.saturating_add(1);
+        self.state = LaneState::Waiting(cx.retry_at(self.failures, retry_after_ms));
+    }
+
+    /// Closed until `at` without a failure of the lane's own.
+    pub(crate) fn wait_until(&mut self, at: Timestamp) {
+        self.state = LaneState::Waiting(at);
+    }
+
+    /// Ends a wait.
+    pub(crate) fn retry_now(&mut self) {
+        if let LaneState::Waiting(_) = self.state {
+            self.state = LaneState::Free;
+        }
+    }
+
+    /// Ends a wait and forgets failures.
+    pub(crate) fn clear(&mut self) {
+        self.retry_now();
+        self.failures = 0;
+    }
+
+    pub(crate) fn in_flight(&self) -> Option<ActionId> {
+        match self.state {
+            LaneState::InFlight(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn not_before(&self) -> Option<Timestamp> {
+        match self.state {
+            LaneState::Waiting(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Its last call failed and the next one hasn't been answered.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+}
+
+impl Upload {
+    /// Saves the checkpoint when it isn't what it should be, one write at a time.
+    pub(crate) fn drive_save(&mut self, cx: &mut Context) {
+        let ended = matches!(self.phase, Phase::Completed | Phase::Cancelled);
+        if !self.unsaved || ended || self.is_saving() {
+            return;
+        }
+        self.unsaved = false;
+        let checkpoint = Box::new(self.checkpoint());
+        let id = cx.act(self.id, Action::SaveCheckpoint { checkpoint });
+        self.pending.insert(id, Pending::Save);
+    }
+
+    pub(crate) fn on_saved(&mut self, saved: bool) {
+        self.resumable = saved;
+        if self.phase == Phase::Preparing && !self.unsaved {
+            self.phase = Phase::Starting;
+        }
+    }
+
+    /// Deletes what an ended upload left on disk, once nothing is being written any more.
+    pub(crate) fn drive_forget(&mut self, cx: &mut Context) {
+        let ended = matches!(self.phase, Phase::Completed | Phase::Cancelled);
+        let writing = self
+            .pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Save | Pending::Stage { .. } | Pending::Free));
+        if ended && !self.forgotten && !writing {
+            self.forgotten = true;
+            let id = cx.act(self.id, Action::Forget { upload: self.id });
+            self.pending.insert(id, Pending::Forget);
+        }
+    }
+
+    /// Makes the call that the phase asks for, when none is under way.
+    pub(crate) fn drive_control(&mut self, cx: &mut Context) {
+        if !self.control.is_free() {
+            return;
+        }
+        let Some(call) = self.next_control_call() else {
+            if self.phase == Phase::Cancelling {
+                self.end(cx, Phase::Cancelled);
+            }
+            return;
+        };
+        let Some(action) = self.control_action(cx, call) else {
+            return;
+        };
+        let id = cx.act(self.id, action);
+        self.start_sent |= call == ControlCall::Start;
+        self.control.sent(id);
+        self.pending.insert(
+            id,
+            Pending::Control {
+                call,
+                sent_at: cx.now,
+            },
+        );
+    }
+
+    fn next_control_call(&self) -> Option<ControlCall> {
+        match self.phase {
+            Phase::Starting => {
+                (!self.paused && !self.parts.to_sign().is_empty()).then_some(ControlCall::Start)
+            }
+            Phase::Fetching => (!self.paused).then_some(ControlCall::Fetch),
+            Phase::Sending => {
+                let seal = !self.paused && !self.sealed && self.verify.is_none() && self.parts.all_hashed();
+                seal.then_some(ControlCall::Seal)
+            }
+            Phase::Completing => Some(ControlCall::Complete),
+            Phase::Cancelling if self.session.is_some() => Some(ControlCall::Abort),
+            Phase::Cancelling => self.start_sent.then_some(ControlCall::Start),
+            _ => None,
+        }
+    }
+
+    fn control_action(&self, cx: &Context, call: ControlCall) -> Option<Action> {
+        if call == ControlCall::Start {
+            let key = IdempotencyKey {
+                client_upload_id: self.id,
+                generation: self.generation,
+            };
+            return Some(Action::Start {
+                key,
+                request: self.start_request(cx),
+            });
+        }
+        let session = self.session.as_ref()?;
+        let checksum_crc64nvme = self.parts.combined_crc();
+        let call = match call {
+            ControlCall::Start => return None,
+            ControlCall::Fetch => SessionCall::Fetch,
+            ControlCall::Seal => SessionCall::Seal(SealRequest {
+                checksum_crc64nvme: checksum_crc64nvme?,
+            }),
+            ControlCall::Complete => SessionCall::Complete(CompleteRequest { checksum_crc64nvme }),
+            ControlCall::Abort => SessionCall::Abort,
+        };
+        Some(Action::Call {
+            upload: self.id,
+            session: session.session_id,
+            token: session.token.clone(),
+            call,
+        })
+    }
+
+    fn start_request(&self, cx: &Context) -> StartRequest {
+        let layout = self.parts.layout();
+        let ahead = cx.config.parts_in_flight_max as usize * 2;
+        let parts = self.parts.to_sign().iter().take(ahead).map(|part| HashedPart {
+            part_number: *part,
+            size_bytes: Some(layout.range(*part).size_bytes()),
+            checksum_crc64nvme: self.parts.get(*part).crc,
+        });
+        StartRequest {
+            file_name: self.file.name.clone(),
+            size_bytes: self.file.size_bytes,
+            content_type: self.file.content_type.clone(),
+            part_size_bytes: cx.config.part_size_bytes,
+            metadata: std::collections::BTreeMap::new(),
+            checksum_algorithm: Some(ChecksumAlgorithm::Crc64Nvme),
+            parts: parts.collect(),
+        }
+    }
+
+    pub(crate) fn on_control(
+        &mut self,
+        cx: &mut Context,
+        call: ControlCall,
+        sent_at: Timestamp,
+        outcome: Outcome,
+    ) {
+        if !matches!(outcome, Outcome::Failed(_)) {
+            self.control.succeeded();
+        }
+        match (call, outcome) {
+            (ControlCall::Start, Outcome::Started(response)) => self.on_started(cx, sent_at, *response),
+            (ControlCall::Fetch, Outcome::Session(response)) => self.on_session(cx, &response),
+            (ControlCall::Seal, Outcome::Sealed(_)) => self.sealed = true,
+            (ControlCall::Complete, Outcome::Completed(response)) => self.on_completed(cx, &response),
+            (ControlCall::Abort, Outcome::Done) => self.end(cx, Phase::Cancelled),
+            (call, Outcome::Failed(failure)) => self.on_control_failed(cx, call, &failure),
+            (call, other) => self.on_control_failed(cx, call, &unexpected(&other)),
+        }
+    }
+
+    fn on_control_failed(&mut self, cx: &mut Context, call: ControlCall, failure: &Failure) {
+        let verdict = classify_call(failure);
+        if self.phase == Phase::Cancelling {
+            match (call, verdict) {
+                (_, CallVerdict::Backoff { retry_after_ms }) => self.control.back_off(cx, retry_after_ms),
+                // Completed before it could be aborted: said as it is.
+                (ControlCall::Abort, CallVerdict::AskSession) => self.end(cx, Phase::Completed),
+                // No session to abort, or none that these credentials may touch.
+                _ => self.end(cx, Phase::Cancelled),
+            }
+            return;
+        }
+        match verdict {
+            CallVerdict::Backoff { retry_after_ms } => self.control.back_off(cx, retry_after_ms),
+            CallVerdict::Restart => self.restart(cx),
+            CallVerdict::AskSession => self.ask_session(cx),
+            CallVerdict::Fail(error) => self.fail(cx, error),
+        }
+    }
+
+    fn on_started(&mut self, cx: &mut Context, sent_at: Timestamp, response: StartResponse) {
+        let layout = match PartLayout::from_parts(self.file.size_bytes, response.part_size_bytes) {
+            Ok(layout) if layout.part_count() == response.part_count => layout,
+            _ => {
+                let detail = format!(
+                    "the server answered {} parts of {} bytes for a file of {} bytes",
+                    response.part_count, response.part_size_bytes, self.file.size_bytes
+                );
+                self.fail(cx, UploadError::new("invalid_answer", detail));
+                return;
+            }
+        };
+        self.session = Some(CheckpointSession {
+            session_id: response.upload_session_id,
+            token: response.token,
+            key: response.key,
+            multipart_upload_id: response.upload_id,
+            mode: response.mode,
+        });
+        self.unsaved = true;
+        if self.phase == Phase::Cancelling {
+            return;
+        }
+        if layout != *self.parts.layout() {
+            self.adopt_layout(cx, layout);
+        }
+        for signed in response.parts {
+            let known = self.parts.layout().contains(signed.part_number);
+            if known && self.parts.to_sign().contains(&signed.part_number) {
+                let url = SignedUrl::of(&signed, sent_at);
+                self.parts
+                    .update(signed.part_number, |part| part.sent = Sent::Signed(Box::new(url)));
+            }
+        }
+        // A start of an earlier visit may have been answered there, and parts sent.
+        self.phase = if self.earlier_start {
+            Phase::Fetching
+        } else {
+            Phase::Sending
+        };
+    }
+
+    /// The server cuts the file otherwise than expected: what was hashed and staged is of no use.
+    fn adopt_layout(&mut self, cx: &mut Context, layout: PartLayout) {
+        for (part, crc) in self.parts.staged() {
+            self.free(cx, part, crc);
+        }
+        for (id, pending) in self.pending.clone() {
+            if let Pending::Hash(_) = pending {
+                self.stop(cx, id);
+            }
+        }
+        self.parts = PartTable::new(layout);
+    }
+
+    pub(crate) fn on_completed(&mut self, cx: &mut Context, response: &CompleteResponse) {
+        let ours = self.parts.combined_crc();
+        let checksum_fits = match (ours, response.checksum_crc64nvme) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        };
+        if response.size_bytes == self.file.size_bytes && checksum_fits {
+            self.error = None;
+            self.end(cx, Phase::Completed);
+        } else {
+            let detail = format!(
+                "the stored object has {} bytes and checksum {:?}, the file {} bytes and {:?}",
+                response.size_bytes, response.checksum_crc64nvme, self.file.size_bytes, ours
+            );
+            self.fail(cx, UploadError::new("checksum_mismatch", detail));
+        }
+    }
+
+    /// The session isn't what we believe, or the store contradicts: nothing is sent until the server
+    /// has said what is true.
+    pub(crate) fn ask_session(&mut self, cx: &mut Context) {
+        if !matches!(self.phase, Phase::Sending | Phase::Completing | Phase::Fetching) {
+            return;
+        }
+        self.phase = Phase::Fetching;
+        self.confirmed_while_fetching.clear();
+        self.doubts = self.doubts.saturating_add(1);
+        if self.doubts > 1 && self.control.in_flight().is_none() {
+            let at = cx.retry_at(self.doubts - 1, 0);
+            self.control.wait_until(at);
+        }
+    }
+
+    /// Starts a new session: the store has lost or given up the old one. What is at hand is sent again.
+    pub(crate) fn restart(&mut self, cx: &mut Context) {
+        if self.generation >= RESTARTS_MAX {
+            let detail =
+                format!("the store gave up {RESTARTS_MAX} sessions of this upload, one after another");
+            self.fail(cx, UploadError::new("session_aborted", detail));
+            return;
+        }
+        self.stop_sending(cx);
+        self.generation += 1;
+        self.session = None;
+        self.sealed = false;
+        self.start_sent = false;
+        self.earlier_start = false;
+        self.parts.forget_sent();
+        self.phase = Phase::Preparing;
+        self.unsaved = true;
+    }
+
+    fn is_saving(&self) -> bool {
+        self.pending.values().any(|pending| *pending == Pending::Save)
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            version: CHECKPOINT_VERSION,
+            client_upload_id: self.id,
+            generation: self.generation,
+            file: self.file.clone(),
+            layout: *self.parts.layout(),
+            session: self.session.clone(),
+            intent: match (self.phase, self.paused) {
+                (Phase::Cancelling, _) => CheckpointIntent::Cancelled,
+                (_, true) => CheckpointIntent::Paused,
+                (_, false) => CheckpointIntent::Run,
+            },
+        }
+    }
+
+    /// Closing the page loses nothing: every byte is on disk or at the store, and either a later visit
+    /// or the server itself will finish.
+    pub(crate) fn is_safe(&self) -> bool {
+        if self.phase == Phase::Completed {
+            return true;
+        }
+        if self.parts.any_at_risk() {
+            return false;
+        }
+        self.resumable || (self.sealed && self.parts.all_confirmed())
+    }
+}
+
+/// How many sessions of one upload may be lost before it fails.
+const RESTARTS_MAX: u32 = 5;

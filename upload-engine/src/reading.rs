@@ -1,0 +1,263 @@
+//! The two cursors over the picked file: the front is hashed and sent, the tail is copied to disk, and
+//! they meet.
+
+use upload_protocol::{Crc64Nvme, PartLayout, PartNumber};
+
+use crate::action::{Action, Event, Failure};
+use crate::context::Context;
+use crate::part::{Local, Sent};
+use crate::snapshot::UploadError;
+use crate::time::Timestamp;
+use crate::upload::{Pending, Phase, Upload};
+
+/// Parts of one upload that are read at the same time to be hashed: the second hides the way to the
+/// reader and back.
+const HASHES_MAX: usize = 2;
+
+impl Upload {
+    /// Front cursor: keeps a small stock of hashed parts ahead of what is in flight.
+    pub(crate) fn drive_hashing(&mut self, cx: &mut Context) {
+        let reads = matches!(self.phase, Phase::Preparing | Phase::Starting | Phase::Sending);
+        let Some(source) = self
+            .source
+            .filter(|_| reads && !self.paused && self.verify.is_none())
+        else {
+            return;
+        };
+        let window = cx.config.parts_in_flight_max as usize * 2;
+        while self.parts.ahead_count() < window && self.parts.hashing_count() < HASHES_MAX {
+            let Some(&part) = self.parts.unread().first() else {
+                return;
+            };
+            let range = self.parts.layout().range(part);
+            let id = cx.act(
+                self.id,
+                Action::HashPart {
+                    upload: self.id,
+                    part,
+                    range,
+                    source,
+                },
+            );
+            self.parts.update(part, |part| part.local = Local::Hashing);
+            self.pending.insert(id, Pending::Hash(part));
+        }
+    }
+
+    pub(crate) fn on_hashed(
+        &mut self,
+        cx: &mut Context,
+        number: PartNumber,
+        result: Result<Crc64Nvme, Failure>,
+    ) {
+        match result {
+            Ok(crc) => {
+                if self.contradicts(number, crc) {
+                    return self.lose_source(cx, "its content changed");
+                }
+                self.parts.update(number, |part| {
+                    part.crc = Some(crc);
+                    part.local = Local::Hashed;
+                });
+            }
+            Err(failure) => {
+                self.parts.update(number, |part| part.local = Local::Unread);
+                self.lose_source(cx, &failure.to_string());
+            }
+        }
+    }
+
+    /// Tail cursor: copies one more part to disk, if that is worth while. `false` when there is none.
+    pub(crate) fn stage_next(&mut self, cx: &mut Context) -> bool {
+        let Some((source, part)) = self.source.zip(self.next_to_stage(cx)) else {
+            return false;
+        };
+        let layout = *self.parts.layout();
+        let range = layout.range(part);
+        let id = cx.act(
+            self.id,
+            Action::StagePart {
+                upload: self.id,
+                part,
+                range,
+                source,
+            },
+        );
+        cx.stages_in_flight += 1;
+        self.parts.update(part, |part| part.local = Local::Staging);
+        self.pending.insert(
+            id,
+            Pending::Stage {
+                part,
+                layout,
+                started_at: cx.now,
+            },
+        );
+        true
+    }
+
+    fn next_to_stage(&self, cx: &Context) -> Option<PartNumber> {
+        let stages = matches!(self.phase, Phase::Starting | Phase::Sending) && self.verify.is_none();
+        // The front has priority: not before the first part is on its way to be sent, unless the server
+        // doesn't answer.
+        let begun = self.session.is_some() || self.control.is_failing();
+        if !stages || !begun || !cx.staging_available || self.staging_blocked || !self.resumable {
+            return None;
+        }
+        if self.sent_sooner_than_staged(cx) {
+            return None;
+        }
+        let waiting = |part: &&PartNumber| !matches!(self.parts.get(**part).sent, Sent::InFlight(_));
+        let unread = self.parts.unread().last();
+        let hashed = || self.parts.hashed().iter().rev().find(waiting);
+        let slow = || self.is_slow(cx).then(|| self.parts.hashed().last()).flatten();
+        unread.or_else(hashed).or_else(slow).copied()
+    }
+
+    /// What remains would be at the store before what is at risk would be on disk.
+    fn sent_sooner_than_staged(&self, cx: &Context) -> bool {
+        let send_rate = cx.send_rate.bytes_per_second(cx.now);
+        let stage_rate = cx.stage_rate.bytes_per_second();
+        if send_rate == 0 || stage_rate == 0 || self.paused {
+            return false;
+        }
+        let remaining = self.file.size_bytes - self.parts.confirmed_bytes() - self.parts.in_flight_bytes();
+        u128::from(remaining) * u128::from(stage_rate)
+            < u128::from(self.parts.at_risk_bytes()) * u128::from(send_rate)
+    }
+
+    /// Even the parts in flight are worth a copy: they will be at risk for long.
+    fn is_slow(&self, cx: &Context) -> bool {
+        let rate = cx.send_rate.bytes_per_second(cx.now);
+        let left = self
+            .parts
+            .at_risk_bytes()
+            .saturating_sub(self.parts.in_flight_bytes());
+        let waited = self
+            .parts
+            .attempts()
+            .map(|(_, attempt)| cx.now.millis_since(attempt.progress_at))
+            .max();
+        match rate {
+            0 => waited.is_some_and(|waited| waited >= cx.config.at_risk_ms_max) || self.paused,
+            _ => left.saturating_mul(1000) / rate > cx.config.at_risk_ms_max,
+        }
+    }
+
+    pub(crate) fn on_staged(
+        &mut self,
+        cx: &mut Context,
+        number: PartNumber,
+        layout: PartLayout,
+        started_at: Timestamp,
+        result: Result<Crc64Nvme, Failure>,
+    ) {
+        cx.stages_in_flight = cx.stages_in_flight.saturating_sub(1);
+        let current = layout == *self.parts.layout();
+        match result {
+            Ok(crc) if !current => self.free(cx, number, crc),
+            Ok(crc) if self.contradicts(number, crc) => {
+                self.unstage(number);
+                self.free(cx, number, crc);
+                self.lose_source(cx, "its content changed");
+            }
+            Ok(crc) => {
+                let size_bytes = layout.range(number).size_bytes();
+                cx.stage_rate.add(size_bytes, cx.now.millis_since(started_at));
+                self.parts.update(number, |part| {
+                    part.crc = Some(crc);
+                    part.local = Local::Staged;
+                });
+                let confirmed = self.parts.get(number).sent == Sent::Confirmed;
+                if self.quota_tight && confirmed {
+                    self.free_if_staged(cx, number);
+                }
+            }
+            Err(failure) => {
+                if current {
+                    self.unstage(number);
+                }
+                self.on_stage_failed(cx, &failure);
+            }
+        }
+    }
+
+    fn on_stage_failed(&mut self, cx: &mut Context, failure: &Failure) {
+        match failure {
+            Failure::SourceUnreadable { detail } => self.lose_source(cx, detail),
+            Failure::QuotaExceeded => {
+                self.quota_tight = true;
+                self.staging_blocked = true;
+                for (number, _) in self.parts.staged() {
+                    if self.parts.get(number).sent == Sent::Confirmed {
+                        self.free_if_staged(cx, number);
+                    }
+                }
+            }
+            _ => self.staging_blocked = true,
+        }
+    }
+
+    /// A copy that did not come about.
+    fn unstage(&mut self, number: PartNumber) {
+        let readable = self.source.is_some();
+        self.parts.update(number, |part| {
+            part.local = match part.crc {
+                Some(_) if readable => Local::Hashed,
+                _ => Local::Unread,
+            };
+        });
+    }
+
+    pub(crate) fn free_if_staged(&mut self, cx: &mut Context, number: PartNumber) {
+        let part = self.parts.get(number);
+        if let (Local::Staged, Some(crc)) = (part.local, part.crc) {
+            self.unstage(number);
+            self.free(cx, number, crc);
+        }
+    }
+
+    pub(crate) fn free(&mut self, cx: &mut Context, part: PartNumber, crc: Crc64Nvme) {
+        let id = cx.act(
+            self.id,
+            Action::FreePart {
+                upload: self.id,
+                part,
+                crc,
+            },
+        );
+        self.pending.insert(id, Pending::Free);
+    }
+
+    /// A staged copy is gone or rotten: back to the picked file, or to the person.
+    pub(crate) fn lose_staged(&mut self, cx: &mut Context, number: PartNumber) {
+        let part = self.parts.get(number);
+        let crc = part.crc.filter(|_| part.local == Local::Staged);
+        self.parts.update(number, |part| part.local = Local::Unread);
+        if let Some(crc) = crc {
+            self.free(cx, number, crc);
+        }
+    }
+
+    /// The picked file can't be read any more or has changed. What is on disk or at the store stays
+    /// good; for the rest the person is asked.
+    pub(crate) fn lose_source(&mut self, cx: &mut Context, detail: &str) {
+        let Some(source) = self.source.take() else { return };
+        for (id, pending) in self.pending.clone() {
+            if let Pending::Hash(_) = pending {
+                self.stop(cx, id);
+            }
+        }
+        self.parts.forget_source();
+        cx.tell(Event::SourceReleased(source));
+        if self.parts.any_at_risk() {
+            let detail = format!("`{}` changed or can't be read any more: {detail}", self.file.name);
+            self.error = Some(UploadError::new("source_changed", detail));
+        }
+    }
+
+    /// The part was read before with another checksum.
+    fn contradicts(&self, number: PartNumber, crc: Crc64Nvme) -> bool {
+        self.parts.get(number).crc.is_some_and(|known| known != crc)
+    }
+}
