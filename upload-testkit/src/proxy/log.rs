@@ -1,0 +1,92 @@
+//! What the proxy remembers of each request.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+/// One request, in the order of arrival. The query, which may hold a signature, is left out but for
+/// `partNumber` and `uploadId`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogEntry {
+    /// Counts from 1, never used twice.
+    pub id: u64,
+    /// As the client wrote it.
+    pub method: String,
+    /// The target without its query.
+    pub path: String,
+    /// Query parameter `partNumber`.
+    pub part_number: Option<u32>,
+    /// Query parameter `uploadId`.
+    pub upload_id: Option<String>,
+    /// The declared length of the body in bytes.
+    pub content_length: Option<u64>,
+    /// Bytes of the body that the server's side of the connection has taken.
+    pub body_bytes_forwarded: u64,
+    /// Status of the answer, once its head was passed to the client.
+    pub status: Option<u16>,
+    /// When its head was read, ms since 1970.
+    pub start_ms: u64,
+    /// When it ended, ms since 1970; `null` while it is in flight.
+    pub end_ms: Option<u64>,
+    /// It ended before the whole answer reached the client.
+    pub cut_off: bool,
+    /// The fault it met: the kind's name as in the configuration.
+    pub fault: Option<&'static str>,
+}
+
+/// All requests since the start or the last reset.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    last_id: u64,
+    entries: Vec<LogEntry>,
+}
+
+impl Log {
+    pub(super) fn entries(&self) -> Vec<LogEntry> {
+        self.lock().entries.clone()
+    }
+
+    pub(super) fn in_flight(&self) -> Vec<LogEntry> {
+        let inner = self.lock();
+        let in_flight = inner.entries.iter().filter(|entry| entry.end_ms.is_none());
+        in_flight.cloned().collect()
+    }
+
+    /// Forgets the requests that have ended. Those in flight stay, with what they have sent so far.
+    pub(super) fn reset(&self) {
+        self.lock().entries.retain(|entry| entry.end_ms.is_none());
+    }
+
+    /// Enters a request; its id is set here.
+    pub(super) fn begin(&self, mut entry: LogEntry) -> u64 {
+        let mut inner = self.lock();
+        inner.last_id += 1;
+        entry.id = inner.last_id;
+        inner.entries.push(entry);
+        inner.last_id
+    }
+
+    pub(super) fn update(&self, id: u64, change: impl FnOnce(&mut LogEntry)) {
+        let mut inner = self.lock();
+        if let Ok(at) = inner.entries.binary_search_by_key(&id, |entry| entry.id) {
+            change(&mut inner.entries[at]);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wall clock, ms since 1970: comparable with the times of a test in another process.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
