@@ -38,7 +38,7 @@ apt_refresh() {
   if [[ -z ${APT_REFRESHED:-} ]]; then
     say "Refreshing apt's package lists"
     apt-get update -q || die "apt-get update failed" "Check the network and /etc/apt, then run this again."
-    APT_REFRESHED=1
+    export APT_REFRESHED=1
   fi
 }
 
