@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) online: bool,
     pub(crate) staging_available: bool,
     pub(crate) stages_in_flight: usize,
+    /// As many parts are in flight as may be.
+    pub(crate) slots_full: bool,
     pub(crate) concurrency: Box<dyn ConcurrencyController + Send>,
     pub(crate) send_rate: RateMeter,
     pub(crate) stage_rate: JobRate,
@@ -34,6 +36,7 @@ impl Context {
             online: true,
             staging_available: true,
             stages_in_flight: 0,
+            slots_full: false,
             concurrency: Box::new(Aimd::new(config.parts_in_flight_max)),
             send_rate: RateMeter::default(),
             stage_rate: JobRate::default(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use upload_protocol::limits::PART_COUNT_MAX;
-use upload_protocol::{Checkpoint, CheckpointIntent, ClientUploadId, FileInfo, PartLayout};
+use upload_protocol::{Checkpoint, ClientUploadId, FileInfo, PartLayout};
 
 use crate::action::{ActionId, Command, Event, Input, Output, SourceId, StagedPart};
 use crate::config::EngineConfig;
@@ -228,10 +228,6 @@ impl Engine {
         if self.uploads.contains_key(&checkpoint.client_upload_id) {
             return;
         }
-        debug_assert!(matches!(
-            checkpoint.intent,
-            CheckpointIntent::Run | CheckpointIntent::Paused | CheckpointIntent::Cancelled
-        ));
         let upload = Upload::restore(&mut self.cx, checkpoint, staged);
         self.add(upload);
     }
@@ -373,6 +369,7 @@ impl Engine {
 
     /// Keeps the disk busy, uploads in the order they were added.
     fn fill_staging(&mut self) {
+        self.cx.slots_full = self.parts_in_flight >= self.cx.concurrency.limit();
         for id in &self.order {
             if self.cx.stages_in_flight >= self.cx.config.stage_actions_max {
                 return;

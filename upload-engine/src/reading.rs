@@ -107,9 +107,15 @@ impl Upload {
         if self.sent_sooner_than_staged(cx) {
             return None;
         }
+        // With slots free, what is hashed leaves in a moment: a copy of it would come too late.
+        let held_up = cx.slots_full || self.paused || self.signing.is_failing() || self.session.is_none();
         let waiting = |part: &&PartNumber| !matches!(self.parts.get(**part).sent, Sent::InFlight(_));
         let unread = self.parts.unread().last();
-        let hashed = || self.parts.hashed().iter().rev().find(waiting);
+        let hashed = || {
+            held_up
+                .then(|| self.parts.hashed().iter().rev().find(waiting))
+                .flatten()
+        };
         let slow = || self.is_slow(cx).then(|| self.parts.hashed().last()).flatten();
         unread.or_else(hashed).or_else(slow).copied()
     }
