@@ -1,0 +1,117 @@
+/** A client of the store, independent of the project: Signature Version 4 by hand, GET only. */
+import { createHash, createHmac } from 'node:crypto';
+
+/** Where the store is and how to sign for it. */
+export interface StoreAccess {
+  /** `http://127.0.0.1:PORT`, past every proxy. */
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly region: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
+/** What was read back of an object. */
+export interface StoredObject {
+  readonly sha256: string;
+  readonly sizeBytes: number;
+}
+
+const EMPTY_SHA256 = createHash('sha256').digest('hex');
+
+/** Reads an object to its end; `undefined` when there is none. */
+export async function readObject(store: StoreAccess, key: string): Promise<StoredObject | undefined> {
+  const response = await signedGet(store, `/${store.bucket}/${key}`, {});
+  if (response.status === 404) return undefined;
+  if (!response.ok || !response.body)
+    throw new Error(`GET ${key}: ${response.status} ${await response.text()}`);
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  for await (const bytes of response.body) {
+    hash.update(bytes);
+    sizeBytes += bytes.length;
+  }
+  return { sha256: hash.digest('hex'), sizeBytes };
+}
+
+/** Keys of all objects of the bucket, up to a thousand. */
+export async function listKeys(store: StoreAccess): Promise<string[]> {
+  const xml = await signedText(store, { 'list-type': '2' });
+  return [...xml.matchAll(/<Key>([^<]*)<\/Key>/g)].map((match) => unescapeXml(match[1] ?? ''));
+}
+
+/** Number of multipart uploads that are neither completed nor aborted. */
+export async function countOpenUploads(store: StoreAccess): Promise<number> {
+  const xml = await signedText(store, { uploads: '' });
+  return [...xml.matchAll(/<Upload>/g)].length;
+}
+
+async function signedText(store: StoreAccess, query: Readonly<Record<string, string>>): Promise<string> {
+  const response = await signedGet(store, `/${store.bucket}`, query);
+  const text = await response.text();
+  if (!response.ok) throw new Error(`GET ${store.bucket}: ${response.status} ${text}`);
+  return text;
+}
+
+function signedGet(
+  store: StoreAccess,
+  path: string,
+  query: Readonly<Record<string, string>>,
+): Promise<Response> {
+  const time = `${new Date().toISOString().replace(/[-:]|\.\d+/g, '')}`;
+  const scope = `${time.slice(0, 8)}/${store.region}/s3/aws4_request`;
+  const uri = path.split('/').map(encode).join('/');
+  const search = Object.entries(query)
+    .map(([name, value]) => `${encode(name)}=${encode(value)}`)
+    .sort()
+    .join('&');
+  const headers = {
+    host: new URL(store.endpoint).host,
+    'x-amz-content-sha256': EMPTY_SHA256,
+    'x-amz-date': time,
+  };
+  const names = Object.keys(headers).join(';');
+  const canonical = [
+    'GET',
+    uri,
+    search,
+    ...Object.entries(headers).map(([name, value]) => `${name}:${value}`),
+    '',
+    names,
+    EMPTY_SHA256,
+  ].join('\n');
+  const toSign = ['AWS4-HMAC-SHA256', time, scope, createHash('sha256').update(canonical).digest('hex')].join(
+    '\n',
+  );
+  const key = scope
+    .split('/')
+    .reduce((secret: string | Buffer, text) => hmac(secret, text), `AWS4${store.secretKey}`);
+  const signature = createHmac('sha256', key).update(toSign).digest('hex');
+  const authorization = `AWS4-HMAC-SHA256 Credential=${store.accessKey}/${scope}, SignedHeaders=${names}, Signature=${signature}`;
+  return fetch(`${store.endpoint}${uri}${search ? `?${search}` : ''}`, {
+    headers: { ...headers, authorization },
+  });
+}
+
+function hmac(key: string | Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest();
+}
+
+/** RFC 3986, as Signature Version 4 wants it: all but unreserved characters. */
+function encode(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+function unescapeXml(text: string): string {
+  return text
+    .replace(/&#x([0-9a-f]+);/gi, (_, code: string) => String.fromCodePoint(Number.parseInt(code, 16)))
+    .replace(/&#(\d+);/g, (_, code: string) => String.fromCodePoint(Number(code)))
+    .replaceAll('&lt;', '<')
+    .replaceAll('&gt;', '>')
+    .replaceAll('&quot;', '"')
+    .replaceAll('&apos;', "'")
+    .replaceAll('&amp;', '&');
+}

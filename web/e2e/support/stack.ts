@@ -1,0 +1,160 @@
+/** Everything behind the page, real: the store, the proxy in front of it, the server. */
+import { join } from 'node:path';
+import { freePort, poll, type Running, start } from './processes.ts';
+import { FaultProxy } from './proxy.ts';
+import type { StoreAccess } from './s3.ts';
+
+const ACCESS_KEY = 'holdfast-e2e';
+const SECRET_KEY = 'holdfast-e2e-secret-key';
+const BUCKET = 'holdfast';
+const REGION = 'us-east-1';
+
+export interface StackOptions {
+  /** Cap of the link to the store in bytes a second; without it as fast as the machine. */
+  readonly uploadBytesPerSecond?: number;
+  /** Put a proxy in front of the server as well, and open the page through it. */
+  readonly serverProxy?: boolean;
+}
+
+/**
+ * A store and a server with their data in one folder, each to be killed and started again at the same
+ * address. Clients reach the store through {@link Stack.storeProxy} only; the server goes past it.
+ */
+export class Stack {
+  readonly storeProxy: FaultProxy;
+  readonly serverProxy: FaultProxy | undefined;
+  readonly #folder: string;
+  readonly #storeAddress: string;
+  readonly #serverAddress: string;
+  #store: Running | undefined;
+  #server: Running | undefined;
+
+  private constructor(
+    folder: string,
+    addresses: { readonly store: string; readonly server: string },
+    proxies: { readonly store: FaultProxy; readonly server: FaultProxy | undefined },
+  ) {
+    this.#folder = folder;
+    this.#storeAddress = addresses.store;
+    this.#serverAddress = addresses.server;
+    this.storeProxy = proxies.store;
+    this.serverProxy = proxies.server;
+  }
+
+  static async start(folder: string, options: StackOptions = {}): Promise<Stack> {
+    const store = `127.0.0.1:${await freePort()}`;
+    const server = `127.0.0.1:${await freePort()}`;
+    const stack = new Stack(
+      folder,
+      { store, server },
+      {
+        store: await FaultProxy.start(store),
+        server: options.serverProxy ? await FaultProxy.start(server) : undefined,
+      },
+    );
+    try {
+      await stack.storeProxy.configure({ uploadBytesPerSecond: options.uploadBytesPerSecond ?? null });
+      await stack.startStore();
+      await stack.startServer();
+    } catch (error) {
+      await stack.stop();
+      throw error;
+    }
+    return stack;
+  }
+
+  /** The page's address, without a slash at its end. */
+  get url(): string {
+    return `http://${this.serverProxy?.address ?? this.#serverAddress}`;
+  }
+
+  /** How to read the store without going through anything that is tested. */
+  get access(): StoreAccess {
+    return {
+      endpoint: `http://${this.#storeAddress}`,
+      bucket: BUCKET,
+      region: REGION,
+      accessKey: ACCESS_KEY,
+      secretKey: SECRET_KEY,
+    };
+  }
+
+  async startStore(): Promise<void> {
+    const env = {
+      HOLDFAST_EMBEDDED_S3_ACCESS_KEY: ACCESS_KEY,
+      HOLDFAST_EMBEDDED_S3_SECRET_KEY: SECRET_KEY,
+    };
+    const args = [
+      '--listen',
+      this.#storeAddress,
+      '--data-dir',
+      join(this.#folder, 'store'),
+      '--bucket',
+      BUCKET,
+    ];
+    this.#store = await start('embedded-s3', args, env, () => answers(`http://${this.#storeAddress}/`));
+  }
+
+  async startServer(): Promise<void> {
+    const env = {
+      HOLDFAST_LISTEN: this.#serverAddress,
+      HOLDFAST_DATA_DIR: join(this.#folder, 'server'),
+      HOLDFAST_SESSION_STORE: 'sqlite',
+      HOLDFAST_S3_BUCKET: BUCKET,
+      HOLDFAST_S3_REGION: REGION,
+      HOLDFAST_S3_ENDPOINT: `http://${this.#storeAddress}`,
+      HOLDFAST_S3_PUBLIC_ENDPOINT: `http://${this.storeProxy.address}`,
+      AWS_ACCESS_KEY_ID: ACCESS_KEY,
+      AWS_SECRET_ACCESS_KEY: SECRET_KEY,
+    };
+    this.#server = await start('presign-server', [], env, () =>
+      answers(`http://${this.#serverAddress}/health`),
+    );
+  }
+
+  async killStore(): Promise<void> {
+    await this.#store?.kill();
+  }
+
+  async killServer(): Promise<void> {
+    await this.#server?.kill();
+  }
+
+  /** What server and store printed: the first thing to read when a test fails. */
+  get output(): string {
+    return `server:\n${this.#server?.output() ?? ''}\nstore:\n${this.#store?.output() ?? ''}`;
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.kill();
+    await this.#store?.kill();
+    await this.storeProxy.stop();
+    await this.serverProxy?.stop();
+  }
+
+  /** Waits until the link to the store is idle: no PUT in flight for half a second. */
+  async storeIsIdle(): Promise<void> {
+    let idleSince = Date.now();
+    let seen = 0;
+    await poll(
+      async () => {
+        const puts = await this.storeProxy.puts();
+        if (puts.length !== seen || puts.some((put) => put.endMs === null)) idleSince = Date.now();
+        seen = puts.length;
+        return Date.now() - idleSince > 500 ? true : undefined;
+      },
+      60_000,
+      () => 'the link to the store is not idle',
+    );
+  }
+}
+
+/** Whether somebody answers there, whatever the answer. */
+async function answers(url: string): Promise<true | undefined> {
+  try {
+    await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    return true;
+  } catch {
+    return undefined;
+  }
+}
