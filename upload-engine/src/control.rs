@@ -136,7 +136,7 @@ impl Upload {
         let writing = self
             .pending
             .values()
-            .any(|pending| matches!(pending, Pending::Save | Pending::Stage { .. } | Pending::Free));
+            .any(|pending| matches!(pending, Pending::Save | Pending::Stage(_) | Pending::Free));
         if ended && !self.forgotten && !writing {
             self.forgotten = true;
             let id = cx.act(self.id, Action::Forget { upload: self.id });

@@ -1,14 +1,13 @@
 //! The two cursors over the picked file: the front is hashed and sent, the tail is copied to disk, and
 //! they meet.
 
-use upload_protocol::{Crc64Nvme, PartLayout, PartNumber};
+use upload_protocol::{Crc64Nvme, PartNumber};
 
-use crate::action::{Action, Event, Failure};
+use crate::action::{Action, Event, Failure, SourceId};
 use crate::context::Context;
 use crate::part::{Local, Sent};
 use crate::snapshot::UploadError;
-use crate::time::Timestamp;
-use crate::upload::{Pending, Phase, Upload};
+use crate::upload::{Pending, Phase, StageJob, Upload};
 
 /// Parts of one upload that are read at the same time to be hashed: the second hides the way to the
 /// reader and back.
@@ -53,7 +52,7 @@ impl Upload {
         match result {
             Ok(crc) => {
                 if self.contradicts(number, crc) {
-                    return self.lose_source(cx, "its content changed");
+                    return self.lose_source(cx, self.source, "its content changed");
                 }
                 self.parts.update(number, |part| {
                     part.crc = Some(crc);
@@ -62,7 +61,7 @@ impl Upload {
             }
             Err(failure) => {
                 self.parts.update(number, |part| part.local = Local::Unread);
-                self.lose_source(cx, &failure.to_string());
+                self.lose_source(cx, self.source, &failure.to_string());
             }
         }
     }
@@ -85,14 +84,13 @@ impl Upload {
         );
         cx.stages_in_flight += 1;
         self.parts.update(part, |part| part.local = Local::Staging);
-        self.pending.insert(
-            id,
-            Pending::Stage {
-                part,
-                layout,
-                started_at: cx.now,
-            },
-        );
+        let job = StageJob {
+            part,
+            layout,
+            source,
+            started_at: cx.now,
+        };
+        self.pending.insert(id, Pending::Stage(job));
         true
     }
 
@@ -150,14 +148,13 @@ impl Upload {
         }
     }
 
-    pub(crate) fn on_staged(
-        &mut self,
-        cx: &mut Context,
-        number: PartNumber,
-        layout: PartLayout,
-        started_at: Timestamp,
-        result: Result<Crc64Nvme, Failure>,
-    ) {
+    pub(crate) fn on_staged(&mut self, cx: &mut Context, job: StageJob, result: Result<Crc64Nvme, Failure>) {
+        let StageJob {
+            part: number,
+            layout,
+            source,
+            started_at,
+        } = job;
         cx.stages_in_flight = cx.stages_in_flight.saturating_sub(1);
         let current = layout == *self.parts.layout();
         match result {
@@ -165,7 +162,7 @@ impl Upload {
             Ok(crc) if self.contradicts(number, crc) => {
                 self.unstage(number);
                 self.free(cx, number, crc);
-                self.lose_source(cx, "its content changed");
+                self.lose_source(cx, Some(source), "its content changed");
             }
             Ok(crc) => {
                 let size_bytes = layout.range(number).size_bytes();
@@ -183,14 +180,14 @@ impl Upload {
                 if current {
                     self.unstage(number);
                 }
-                self.on_stage_failed(cx, &failure);
+                self.on_stage_failed(cx, source, &failure);
             }
         }
     }
 
-    fn on_stage_failed(&mut self, cx: &mut Context, failure: &Failure) {
+    fn on_stage_failed(&mut self, cx: &mut Context, source: SourceId, failure: &Failure) {
         match failure {
-            Failure::SourceUnreadable { detail } => self.lose_source(cx, detail),
+            Failure::SourceUnreadable { detail } => self.lose_source(cx, Some(source), detail),
             Failure::QuotaExceeded => {
                 self.quota_tight = true;
                 self.staging_blocked = true;
@@ -247,8 +244,12 @@ impl Upload {
 
     /// The picked file can't be read any more or has changed. What is on disk or at the store stays
     /// good; for the rest the person is asked.
-    pub(crate) fn lose_source(&mut self, cx: &mut Context, detail: &str) {
-        let Some(source) = self.source.take() else { return };
+    ///
+    /// `lost` is the file that failed: one that was replaced meanwhile changes nothing.
+    pub(crate) fn lose_source(&mut self, cx: &mut Context, lost: Option<SourceId>, detail: &str) {
+        let Some(source) = self.source.take_if(|source| lost == Some(*source)) else {
+            return;
+        };
         for (id, pending) in self.pending.clone() {
             if let Pending::Hash(_) = pending {
                 self.stop(cx, id);

@@ -2,7 +2,7 @@
 
 use upload_protocol::{HashedPart, PartNumber, SignPartsRequest, SignedPart};
 
-use crate::action::{Action, Failure, Outcome, PartBytes, SessionCall};
+use crate::action::{Action, Failure, Outcome, PartBytes, SessionCall, SourceId};
 use crate::context::Context;
 use crate::part::{InFlight, Local, Sent, SignedUrl};
 use crate::retry::{CallVerdict, PutAttempt, PutVerdict, classify_call, classify_put};
@@ -32,9 +32,9 @@ impl Upload {
         let wanted = ahead
             .saturating_sub(self.parts.signed().len())
             .min(cx.config.sign_batch_parts_max);
-        // Half a window at least, but for the last ones: a call for each part would be a call too many.
-        let enough = self.parts.signed().len() <= ahead / 2;
-        if !self.may_send() || !enough || !self.signing.is_free() || self.parts.to_sign().is_empty() {
+        // Half a window at a time: a call for each part would be a call too many.
+        let few_at_hand = self.parts.signed().len() <= ahead / 2;
+        if !self.may_send() || !few_at_hand || !self.signing.is_free() || self.parts.to_sign().is_empty() {
             return;
         }
         let Some(session) = &self.session else { return };
@@ -163,15 +163,15 @@ impl Upload {
         };
         self.parts
             .update(number, |part| part.sent = Sent::InFlight(attempt));
-        self.pending.insert(action, Pending::Put(number));
+        let source = self.source.filter(|_| matches!(bytes, PartBytes::Source(_)));
+        self.pending.insert(action, Pending::Put { part: number, source });
     }
 
     /// A part in flight has sent so many bytes.
     pub(crate) fn on_progress(&mut self, cx: &mut Context, id: crate::ActionId, sent_bytes: u64) {
-        let Some(Pending::Put(number)) = self.pending.get(&id) else {
+        let Some(&Pending::Put { part: number, .. }) = self.pending.get(&id) else {
             return;
         };
-        let number = *number;
         let sent_bytes = sent_bytes.min(self.parts.layout().range(number).size_bytes());
         let mut moved = 0;
         self.parts.update(number, |part| {
@@ -184,7 +184,13 @@ impl Upload {
         self.count_moved(cx, moved);
     }
 
-    pub(crate) fn on_put(&mut self, cx: &mut Context, number: PartNumber, outcome: Outcome) {
+    pub(crate) fn on_put(
+        &mut self,
+        cx: &mut Context,
+        number: PartNumber,
+        source: Option<SourceId>,
+        outcome: Outcome,
+    ) {
         let failure = match outcome {
             Outcome::Put => return self.on_part_confirmed(cx, number),
             Outcome::Failed(failure) => failure,
@@ -216,7 +222,7 @@ impl Upload {
                 self.ask_session(cx);
             }
             PutVerdict::ChecksumRefused => self.on_checksum_refused(cx, number),
-            PutVerdict::SourceLost(detail) => self.lose_source(cx, &detail),
+            PutVerdict::SourceLost(detail) => self.lose_source(cx, source, &detail),
             PutVerdict::StagedLost => self.lose_staged(cx, number),
             PutVerdict::Refused(detail) => self.refuse_part(cx, number, &detail),
         }

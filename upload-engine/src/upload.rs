@@ -49,11 +49,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pending {
     Hash(PartNumber),
-    Stage {
-        part: PartNumber,
-        layout: PartLayout,
-        started_at: Timestamp,
-    },
+    Stage(StageJob),
     Verify(PartNumber),
     Free,
     Forget,
@@ -66,7 +62,19 @@ pub(crate) enum Pending {
         parts: Vec<PartNumber>,
         sent_at: Timestamp,
     },
-    Put(PartNumber),
+    Put {
+        part: PartNumber,
+        source: Option<SourceId>,
+    },
+}
+
+/// A copy under way: of which file, cut how, since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StageJob {
+    pub(crate) part: PartNumber,
+    pub(crate) layout: PartLayout,
+    pub(crate) source: SourceId,
+    pub(crate) started_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -280,16 +288,7 @@ impl Upload {
         };
         match (pending, outcome) {
             (Pending::Hash(part), outcome) => self.on_hashed(cx, part, checksum(outcome)),
-            (
-                Pending::Stage {
-                    part,
-                    layout,
-                    started_at,
-                },
-                outcome,
-            ) => {
-                self.on_staged(cx, part, layout, started_at, checksum(outcome));
-            }
+            (Pending::Stage(job), outcome) => self.on_staged(cx, job, checksum(outcome)),
             (Pending::Verify(part), outcome) => self.on_verified(cx, part, checksum(outcome)),
             (Pending::Free, _) => self.staging_blocked = false,
             // What could not be deleted is found and deleted on the next visit.
@@ -303,7 +302,7 @@ impl Upload {
                 self.signing.answered();
                 self.on_signed(cx, &parts, sent_at, outcome);
             }
-            (Pending::Put(part), outcome) => self.on_put(cx, part, outcome),
+            (Pending::Put { part, source }, outcome) => self.on_put(cx, part, source, outcome),
         }
     }
 
@@ -337,7 +336,7 @@ impl Upload {
     pub(crate) fn stop_sending(&mut self, cx: &mut Context) {
         for (id, pending) in self.pending.clone() {
             match pending {
-                Pending::Put(part) => {
+                Pending::Put { part, .. } => {
                     self.stop(cx, id);
                     self.parts.update(part, |part| part.sent = Sent::Idle);
                 }

@@ -1,6 +1,11 @@
 //! A host played by hand: it shows the engine's actions and answers them when the test says so.
 
-#![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test file uses its own share")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "each test file uses its own share"
+)]
 
 use std::collections::VecDeque;
 
