@@ -44,7 +44,7 @@ export class HoldfastUploader extends HTMLElement {
   connectedCallback(): void {
     adoptStyles(this.ownerDocument);
     if (!this.#view.root.isConnected) {
-      this.#view.root.append(this.#list.element, this.#view.engine, this.#announcer.element);
+      this.#view.root.append(this.#list.element, this.#view.footer, this.#announcer.element);
       this.replaceChildren(this.#view.root);
       this.#listen();
     }
@@ -240,6 +240,7 @@ interface View {
   readonly problemText: HTMLElement;
   readonly problemDetail: HTMLElement;
   readonly engine: HTMLElement;
+  readonly footer: HTMLElement;
 }
 
 function buildView(): View {
@@ -254,6 +255,7 @@ function buildView(): View {
   const closing = h(
     'p',
     { class: 'hf-closing', part: 'closing', 'data-testid': 'closing', 'data-level': 'idle' },
+    icon('page'),
     icon('shield'),
     closingText,
   );
@@ -277,6 +279,7 @@ function buildView(): View {
   );
   problem.hidden = true;
   const engine = h('p', { class: 'hf-engine', part: 'engine', 'data-testid': 'engine' });
+  const footer = h('div', { class: 'hf-footer', part: 'footer' }, legend(), engine);
   const root = h('div', { class: 'hf-root', part: 'root', 'data-empty': '' }, problem, drop, summary);
   return {
     root,
@@ -291,7 +294,18 @@ function buildView(): View {
     problemText,
     problemDetail,
     engine,
+    footer,
   };
+}
+
+/** What the colours of the strips mean; the same is said in words beside each strip. */
+function legend(): HTMLElement {
+  const cells = { c: 'At the store', f: 'On its way', s: 'On this device', p: 'Only in this page' };
+  return h(
+    'div',
+    { class: 'hf-legend', part: 'legend', 'aria-hidden': 'true' },
+    ...Object.entries(cells).map(([cell, text]) => h('span', { 'data-cell': cell }, text)),
+  );
 }
 
 function listButton(action: ListAction, text: string): HTMLButtonElement {

@@ -64,9 +64,8 @@ export class Row {
   #drawStrip(upload: Upload): void {
     const { strip } = this.#parts;
     const percent = formatPercent(upload.progress);
-    const ended = upload.status === 'cancelled' || upload.status === 'failed';
-    const cells = upload.status === 'completed' ? 'c' : upload.cells;
-    strip.style.backgroundImage = stripGradient(cells, ended ? 0 : upload.progress);
+    const cells = STRIP_OF_ENDED[upload.status] ?? upload.cells;
+    strip.style.backgroundImage = stripGradient(cells, upload.status === 'cancelled' ? 0 : upload.progress);
     strip.style.setProperty('--hf-cell-count', String(Math.max(1, cells.length)));
     setAttribute(strip, 'aria-valuenow', percent.replace(' %', ''));
     setAttribute(strip, 'aria-valuetext', percent);
@@ -106,6 +105,9 @@ export class Row {
     }
   }
 }
+
+/** An upload that is whole needs no parts any more, and one that was given up has none left. */
+const STRIP_OF_ENDED: Readonly<Partial<Record<Upload['status'], string>>> = { completed: 'c', cancelled: '' };
 
 interface RowParts {
   readonly name: HTMLElement;

@@ -70,13 +70,12 @@ it('totalsLine sums up what runs and leaves out what has ended', () => {
   expect(line).toBe('2 uploads · 50.0 MB of 200 MB · 1.00 MB/s · 3 min left');
 });
 
-it('refusalLine names both files', () => {
-  const refusal = { fileName: 'holiday.mov', reason: 'it has another size', canUploadAsNew: true };
+it('refusalLine says why and that nothing was sent', () => {
+  const reason = '`holiday.mov` is not the file of this upload, `thesis.pdf`: it has 7 bytes instead of 9';
+  const refusal = { fileName: 'holiday.mov', reason, canUploadAsNew: true };
   const needing = toUpload(view({ name: 'thesis.pdf', status: 'needs-file' }), refusal);
   if (needing.status !== 'needs-file') throw new Error('expected needs-file');
-  expect(refusalLine(needing)).toBe(
-    '“holiday.mov” is not the “thesis.pdf” of this upload: it has another size. Nothing of it was sent.',
-  );
+  expect(refusalLine(needing)).toBe(`${reason}. Nothing of it was sent.`);
 });
 
 describe('formats', () => {

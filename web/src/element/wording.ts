@@ -102,12 +102,9 @@ export function durabilityChip(upload: Upload): string {
   return DURABILITY[upload.durability];
 }
 
-/** Why the last file was refused, naming both. */
+/** Why the last file was refused. The engine's reason names both files. */
 export function refusalLine(upload: Upload & { status: 'needs-file' }): string {
-  const { refusal } = upload;
-  if (!refusal) return '';
-  if (!refusal.fileName) return refusal.reason;
-  return `“${refusal.fileName}” is not the “${upload.name}” of this upload: ${refusal.reason}. Nothing of it was sent.`;
+  return upload.refusal ? `${upload.refusal.reason}. Nothing of it was sent.` : '';
 }
 
 const WAITING = {
