@@ -48,7 +48,18 @@ export const STEPS = [
   },
   {
     name: 'server',
-    command: ['cargo', 'build', '--locked', '-p', 'presign-server'],
+    // With the store and the proxy that the end-to-end tests start beside it.
+    command: [
+      'cargo',
+      'build',
+      '--locked',
+      '-p',
+      'presign-server',
+      '-p',
+      'embedded-s3',
+      '-p',
+      'upload-testkit',
+    ],
     needs: ['page'],
     minutes: 20,
   },
