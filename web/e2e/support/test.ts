@@ -13,7 +13,7 @@ export interface Scenario {
   /** Starts store, proxy and server. */
   readonly start: (options?: StackOptions) => Promise<Stack>;
   /** A person with a browser profile of their own. */
-  readonly visitor: (stack: Stack, prepare?: (context: BrowserContext) => Promise<void>) => Visitor;
+  readonly visitor: (stack: Stack, prepare?: (context: BrowserContext) => Promise<unknown>) => Visitor;
   /** A file whose content follows from its seed. */
   readonly file: (name: string, sizeBytes: number, seed: number) => TestFile;
   /** Asserts that the upload of the file is completed and the store holds it byte for byte. */

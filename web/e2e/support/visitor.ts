@@ -9,14 +9,14 @@ import { UploadsPage } from './uploads-page.ts';
 export class Visitor {
   readonly #profile: string;
   readonly #url: string;
-  readonly #prepare: (context: BrowserContext) => Promise<void>;
+  readonly #prepare: (context: BrowserContext) => Promise<unknown>;
   #context: BrowserContext | undefined;
 
   /** `prepare` runs on each new browser before it opens a page. */
   constructor(
     profile: string,
     url: string,
-    prepare: (context: BrowserContext) => Promise<void> = async () => {},
+    prepare: (context: BrowserContext) => Promise<unknown> = async () => undefined,
   ) {
     this.#profile = profile;
     this.#url = url;
