@@ -47,6 +47,8 @@ error_codes! {
     Unauthorized = ("unauthorized", 401, "Credentials missing or wrong"),
     /// The `Upload-Token` is missing or not this session's. Retry: never.
     TokenRefused = ("token_refused", 403, "Upload token missing or not this session's"),
+    /// A page of another origin called, and that origin is on no list. Retry: never.
+    OriginRefused = ("origin_refused", 403, "Origin not allowed to call"),
     /// The request named a host this server doesn't answer for. Retry: never.
     HostRefused = ("host_refused", 421, "Host not served here"),
     /// No such session, or not the caller's. Retry: never; start afresh.

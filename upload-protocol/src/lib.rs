@@ -4,6 +4,7 @@
 //! the checkpoint format. This crate does no I/O, reads no clock, draws no randomness and computes no
 //! checksum of bytes: it holds what both ends must read the same way.
 
+mod batch;
 mod checkpoint;
 mod checksum;
 mod error_code;
@@ -12,6 +13,7 @@ mod layout;
 pub mod limits;
 mod wire;
 
+pub use batch::{StartBatchItem, StartBatchRequest, StartBatchResponse, StartBatchResult};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, FileInfo};
 pub use checksum::{Crc64Nvme, Crc64NvmeCombiner, InvalidCrc64Nvme};
 pub use error_code::ErrorCode;
