@@ -1,1 +1,26 @@
-//! upload-storage
+//! S3 behind one trait: multipart control calls, and URLs that take exactly one part's bytes.
+//!
+//! This crate keeps no state of uploads, reads no file, sends no part's bytes and draws no
+//! randomness. The clock is an argument wherever a signature depends on it.
+//!
+//! Control calls go to one endpoint by the AWS SDK. URLs are signed here, without a request, for the
+//! endpoint that clients reach: the two may differ.
+
+mod address;
+mod capabilities;
+mod error;
+mod object_storage;
+mod s3;
+mod signing;
+
+pub use address::{AddressError, BucketAddress};
+pub use capabilities::Capabilities;
+pub use error::{Retry, StorageError};
+pub use object_storage::{
+    CompleteMultipart, ListedPart, NewObject, ObjectStorage, PartToSign, SignedPut, StoredObject,
+};
+pub use s3::{S3Storage, S3StorageConfig};
+pub use signing::{SigningContext, sign_object, sign_parts};
+
+/// What `aws-credential-types` calls a credentials provider, for [`S3StorageConfig::credentials`].
+pub use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
