@@ -1,1 +1,29 @@
-//! presign-server
+//! The server of Holdfast: starts upload sessions, signs part URLs, completes what clients have sent.
+//!
+//! No byte of a file passes through it, no key and no multipart upload id is ever read from a client,
+//! and it keeps nothing in memory that another process or the next start would miss.
+//!
+//! Mount [`router`] in an own axum app, or run the binary. In layers, each knowing only those below:
+//! `routes` and `http` (axum), [`Uploads`] and [`Sealer`] (what can be done with a session), and the
+//! seams [`store::SessionStore`], `upload_storage::ObjectStorage` and [`Clock`].
+
+mod clock;
+pub mod config;
+mod content;
+mod error;
+mod http;
+mod key;
+mod routes;
+pub mod run;
+mod secrets;
+pub mod session;
+pub mod store;
+mod token;
+mod uploads;
+
+pub use clock::{Clock, SystemClock};
+pub use error::{Result, UploadError};
+pub use http::access::{AccessRuleError, AccessRules};
+pub use routes::{AppState, router};
+pub use token::{TOKEN_SECRET_LENGTH_BYTES_MIN, TokenMaker, WeakSecret};
+pub use uploads::{Sealer, SealerTiming, UploadPolicy, Uploads};

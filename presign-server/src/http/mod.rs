@@ -1,0 +1,6 @@
+//! What every request passes through, whatever it asks for.
+
+pub(crate) mod access;
+pub(crate) mod extract;
+pub(crate) mod observe;
+pub(crate) mod problem;

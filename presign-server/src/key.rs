@@ -1,0 +1,165 @@
+//! The object's key: chosen here, never read from a client.
+
+use upload_protocol::limits::KEY_LENGTH_BYTES_MAX;
+use uuid::Uuid;
+
+/// Name of a file that has none left after cleaning.
+const NAMELESS: &str = "file";
+
+/// Longest ending that is kept when a name is shortened, its dot included.
+const EXTENSION_LENGTH_BYTES_MAX: usize = 32;
+
+/// Longest client part of a key.
+const CLIENT_LENGTH_BYTES_MAX: usize = 64;
+
+/// `{prefix}/{client}/{date}/{uuid}/{fileName}`, at most 1,024 bytes: the name is shortened to fit,
+/// its extension kept. The UUID makes it this session's alone.
+pub(crate) fn object_key(prefix: &str, client: &str, date: &str, uuid: Uuid, file_name: &str) -> String {
+    let prefix = if prefix.is_empty() {
+        String::new()
+    } else {
+        format!("{prefix}/")
+    };
+    let folder = format!("{prefix}{}/{date}/{uuid}/", clean_client(client));
+    let room = KEY_LENGTH_BYTES_MAX.saturating_sub(folder.len());
+    format!("{folder}{}", shorten(&clean_file_name(file_name), room))
+}
+
+/// A file name without what file systems, XML and terminals choke on: no control characters, no
+/// slashes, no leading dots, no trailing dots or spaces, no invisible change of writing direction.
+/// Everything else stays: letters of all scripts, spaces, emoji.
+pub(crate) fn clean_file_name(name: &str) -> String {
+    let name: String = name
+        .chars()
+        .filter(|char| !is_unfit(*char))
+        .map(|char| if matches!(char, '/' | '\\') { '_' } else { char })
+        .collect();
+    let name = name.trim_start_matches(|char: char| char == '.' || char.is_whitespace());
+    let name = name.trim_end_matches(|char: char| char == '.' || char.is_whitespace());
+    if name.is_empty() {
+        NAMELESS.to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
+/// Whether a configured prefix can stand before every key.
+pub(crate) fn is_prefix(prefix: &str) -> bool {
+    prefix.len() <= 256
+        && (prefix.is_empty()
+            || prefix.split('/').all(|segment| {
+                !segment.is_empty()
+                    && !segment.starts_with('.')
+                    && segment
+                        .chars()
+                        .all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
+            }))
+}
+
+fn clean_client(client: &str) -> String {
+    let clean = client.chars().map(|char| {
+        if char.is_ascii_alphanumeric() || "-_".contains(char) {
+            char
+        } else {
+            '_'
+        }
+    });
+    let clean: String = clean.take(CLIENT_LENGTH_BYTES_MAX).collect();
+    if clean.is_empty() { "_".to_owned() } else { clean }
+}
+
+fn is_unfit(char: char) -> bool {
+    char.is_control()
+        // Text that reads backwards hides a file's true extension.
+        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{feff}')
+        // No XML document can hold these, a store's list of its objects neither.
+        || matches!(char, '\u{fffe}' | '\u{ffff}')
+}
+
+fn shorten(name: &str, room: usize) -> String {
+    if name.len() <= room {
+        return name.to_owned();
+    }
+    let extension = name.rfind('.').map_or("", |dot| &name[dot..]);
+    let extension = if extension.len() <= EXTENSION_LENGTH_BYTES_MAX {
+        extension
+    } else {
+        ""
+    };
+    let stem = &name[..name.len() - extension.len()];
+    let mut end = room.saturating_sub(extension.len()).min(stem.len());
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{extension}", &stem[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn traversal_control_characters_and_leading_dots_do_not_reach_the_key() {
+        for (name, clean) in [
+            ("../../etc/passwd", "_.._etc_passwd"),
+            ("..\\..\\boot.ini", "_.._boot.ini"),
+            (".htaccess", "htaccess"),
+            ("a\r\nSet-Cookie: x", "aSet-Cookie: x"),
+            ("..", "file"),
+            ("", "file"),
+            ("   ", "file"),
+            ("invoice\u{202e}fdp.exe", "invoicefdp.exe"),
+            ("name. . ", "name"),
+        ] {
+            assert_eq!(clean_file_name(name), clean, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn letters_of_all_scripts_spaces_and_emoji_stay() {
+        for name in ["Ünïcödé 😀👩‍👩‍👧.mov", "日本語 ファイル.txt", "a+b~c (1).tar.gz"]
+        {
+            assert_eq!(clean_file_name(name), name);
+        }
+    }
+
+    #[test]
+    fn key_follows_the_template() {
+        let key = object_key("uploads", "acme/eu", "2026-11-22", Uuid::nil(), "a.mov");
+        assert_eq!(
+            key,
+            "uploads/acme_eu/2026-11-22/00000000-0000-0000-0000-000000000000/a.mov"
+        );
+        assert!(object_key("", "c", "d", Uuid::nil(), "a").starts_with("c/d/"));
+    }
+
+    #[test]
+    fn long_name_is_shortened_at_a_character_and_keeps_its_extension() {
+        let key = object_key("p", "c", "d", Uuid::nil(), &format!("{}.mov", "😀".repeat(400)));
+        assert!(key.len() <= KEY_LENGTH_BYTES_MAX && key.len() > KEY_LENGTH_BYTES_MAX - 4);
+        assert!(key.ends_with("😀.mov"));
+    }
+
+    #[test]
+    fn prefix_that_could_escape_is_refused() {
+        for prefix in ["/a", "a/", "a//b", "../a", "a/..", "a b", "é"] {
+            assert!(!is_prefix(prefix), "{prefix}");
+        }
+        assert!(is_prefix("") && is_prefix("team/uploads_2.x"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_gives_a_key_that_fits_and_stays_in_its_folder(name in any::<String>()) {
+            let key = object_key("p", "c", "d", Uuid::nil(), &name);
+            prop_assert!(key.len() <= KEY_LENGTH_BYTES_MAX);
+            prop_assert_eq!(key.matches('/').count(), 4);
+            prop_assert!(!key.chars().any(char::is_control));
+            let last = key.rsplit('/').next().unwrap_or_default();
+            prop_assert!(!last.is_empty() && !last.starts_with('.'));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The calls on upload sessions: reading requests, writing answers, nothing else.
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use futures::stream::{self, StreamExt as _};
+use upload_protocol::{
+    CompleteRequest, CompleteResponse, ErrorCode, SealRequest, SealResponse, SessionResponse,
+    SignPartsRequest, SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse,
+    StartBatchResult, StartRequest, StartResponse, UploadToken,
+};
+
+use crate::error::{Result, UploadError};
+use crate::http::extract::{Idempotent, Json, OptionalJson, SessionCall, read_key};
+use crate::store::Versioned;
+use crate::uploads::Uploads;
+
+/// Owner of what is started without credentials.
+const OWNER_LOCAL: &str = "local";
+
+/// Most starts of one call.
+const BATCH_LENGTH_MAX: usize = 100;
+
+/// Starts of one call that are worked on at once.
+const BATCH_AT_ONCE_MAX: usize = 16;
+
+pub(super) async fn start(
+    State(uploads): State<Uploads>,
+    Idempotent(key): Idempotent,
+    Json(request): Json<StartRequest>,
+) -> Result<(StatusCode, JsonAnswer<StartResponse>)> {
+    let started = uploads.start(OWNER_LOCAL, key, &request).await?;
+    Ok((StatusCode::CREATED, JsonAnswer(started)))
+}
+
+pub(super) async fn start_batch(
+    State(uploads): State<Uploads>,
+    Json(request): Json<StartBatchRequest>,
+) -> Result<JsonAnswer<StartBatchResponse>> {
+    let count = request.starts.len();
+    if !(1..=BATCH_LENGTH_MAX).contains(&count) {
+        return Err(UploadError::new(
+            ErrorCode::InvalidRequest,
+            format!("{count} starts in one call are outside 1 to {BATCH_LENGTH_MAX}"),
+        ));
+    }
+    let results = stream::iter(request.starts)
+        .map(|item| start_one(uploads.clone(), item))
+        .buffered(BATCH_AT_ONCE_MAX)
+        .collect()
+        .await;
+    Ok(JsonAnswer(StartBatchResponse { results }))
+}
+
+async fn start_one(uploads: Uploads, item: StartBatchItem) -> StartBatchResult {
+    let started = async {
+        let key = read_key(&item.idempotency_key)?;
+        uploads.start(OWNER_LOCAL, key, &item.start).await
+    };
+    match started.await {
+        Ok(session) => StartBatchResult::Session(Box::new(session)),
+        Err(error) => StartBatchResult::Problem(error.to_problem()),
+    }
+}
+
+pub(super) async fn sign_parts(
+    State(uploads): State<Uploads>,
+    call: SessionCall,
+    Json(request): Json<SignPartsRequest>,
+) -> Result<JsonAnswer<SignPartsResponse>> {
+    let found = authorized(&uploads, &call).await?;
+    uploads.sign_parts(found, &request).await.map(JsonAnswer)
+}
+
+pub(super) async fn status(
+    State(uploads): State<Uploads>,
+    call: SessionCall,
+) -> Result<JsonAnswer<SessionResponse>> {
+    let found = authorized(&uploads, &call).await?;
+    uploads.status(found).await.map(JsonAnswer)
+}
+
+pub(super) async fn seal(
+    State(uploads): State<Uploads>,
+    call: SessionCall,
+    Json(request): Json<SealRequest>,
+) -> Result<JsonAnswer<SealResponse>> {
+    let found = authorized(&uploads, &call).await?;
+    uploads.seal(found, &request).await.map(JsonAnswer)
+}
+
+pub(super) async fn complete(
+    State(uploads): State<Uploads>,
+    call: SessionCall,
+    OptionalJson(request): OptionalJson<CompleteRequest>,
+) -> Result<JsonAnswer<CompleteResponse>> {
+    let found = authorized(&uploads, &call).await?;
+    uploads.complete(found, request).await.map(JsonAnswer)
+}
+
+pub(super) async fn abort(State(uploads): State<Uploads>, call: SessionCall) -> Result<StatusCode> {
+    let found = authorized(&uploads, &call).await?;
+    uploads.abort(found).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn authorized(uploads: &Uploads, call: &SessionCall) -> Result<Versioned> {
+    uploads
+        .authorize(call.id, call.token.as_ref().map(UploadToken::expose))
+        .await
+}

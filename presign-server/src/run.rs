@@ -1,0 +1,290 @@
+//! From settings to a running server, and down again.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use embedded_s3::{EmbeddedS3, EmbeddedS3Config};
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use upload_storage::{AddressError, Credentials, S3Storage, S3StorageConfig, SharedCredentialsProvider};
+
+use crate::config::{Config, SessionStoreKind, StoreConfig};
+use crate::routes::{AppState, router};
+use crate::secrets::{SecretError, secret_file};
+use crate::store::{MemorySessionStore, SessionStore, SessionStoreError, SqliteSessionStore};
+use crate::token::{TokenMaker, WeakSecret};
+use crate::uploads::{Sealer, SealerTiming, Uploads};
+
+/// Bucket of the embedded store.
+const EMBEDDED_BUCKET: &str = "holdfast";
+
+/// How long calls under way may take once the server is told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the server did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// An address can't be listened on.
+    #[error("cannot listen on {address} ({what}): {hint}")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What to do.
+        hint: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The embedded store is to listen beyond loopback.
+    #[error(
+        "the embedded store listens on loopback addresses only, not on {address}: use a bucket of your own"
+    )]
+    EmbeddedBeyondLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The data folder can't be used.
+    #[error("cannot use the data folder {path:?}")]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The embedded store can't open its folder.
+    #[error("cannot open the embedded store")]
+    Embedded(#[source] embedded_s3::OpenError),
+    /// An endpoint is no URL.
+    #[error(transparent)]
+    Endpoint(AddressError),
+    /// The session store can't be opened.
+    #[error("cannot open the session store")]
+    Sessions(#[source] SessionStoreError),
+    /// A secret can't be kept.
+    #[error(transparent)]
+    Secret(SecretError),
+    /// The token secret is too short.
+    #[error("HOLDFAST_TOKEN_SECRET can't be used")]
+    WeakSecret(#[source] WeakSecret),
+    /// The listener failed.
+    #[error("the server stopped")]
+    Serve(#[source] std::io::Error),
+}
+
+/// A server that listens and is about to serve.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    state: AppState,
+    embedded: Option<RunningStore>,
+    insecure_open: bool,
+}
+
+#[derive(Debug)]
+struct RunningStore {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Opens stores and secrets and takes the addresses; serves nothing yet but the embedded store.
+    ///
+    /// # Errors
+    /// [`RunError`], each with what to do.
+    pub async fn open(config: Config) -> Result<Self, RunError> {
+        let path = config.data_dir.clone();
+        std::fs::create_dir_all(&path).map_err(|source| RunError::DataDir { path, source })?;
+        let listener = listen("the server", config.listen).await?;
+        let tokens = token_maker(&config)?;
+        let sessions = open_sessions(&config)?;
+        let (storage, embedded) = open_storage(&config).await?;
+        let uploads = Uploads::new(Arc::new(storage), sessions, tokens, config.policy);
+        let mut state = AppState::new(uploads, config.access);
+        state.request_timeout = config.request_timeout;
+        Ok(Self {
+            listener,
+            state,
+            embedded,
+            insecure_open: config.insecure_open,
+        })
+    }
+
+    /// Where it listens: the port is the system's choice where the settings said 0.
+    ///
+    /// # Errors
+    /// The system's, when the socket is gone.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop`; calls under way get 10 seconds, the store stops last.
+    ///
+    /// # Errors
+    /// [`RunError::Serve`] when the listener fails.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+        if self.insecure_open {
+            tracing::warn!("ANYONE who reaches this address may upload: --insecure-open is set");
+        }
+        tokio::spawn(check_store(self.state.uploads.clone()));
+        let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
+        let sealer_stop = CancellationToken::new();
+        let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
+        let stopping = stop.clone();
+        let serving = axum::serve(self.listener, router(self.state))
+            .with_graceful_shutdown(async move { stopping.cancelled().await });
+        let overdue = async {
+            stop.cancelled().await;
+            tracing::info!("stopping: calls under way get {} s", DRAIN_TIMEOUT.as_secs());
+            tokio::time::sleep(DRAIN_TIMEOUT).await;
+        };
+        let served = tokio::select! {
+            served = serving => served.map_err(RunError::Serve),
+            () = overdue => {
+                tracing::warn!("calls were still under way and are cut off");
+                Ok(())
+            }
+        };
+        sealer_stop.cancel();
+        if tokio::time::timeout(DRAIN_TIMEOUT, sealer).await.is_err() {
+            tracing::warn!("the sealer was still at work and is cut off; the next start goes on");
+        }
+        if let Some(embedded) = self.embedded {
+            embedded.stop.cancel();
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, embedded.task).await;
+        }
+        served
+    }
+}
+
+/// Tells early what would otherwise fail at the first upload.
+async fn check_store(uploads: Uploads) {
+    if let Err(error) = uploads.storage().ready().await {
+        tracing::error!(%error, "the bucket does not answer: uploads will fail until it does");
+    }
+}
+
+fn token_maker(config: &Config) -> Result<TokenMaker, RunError> {
+    let secret = match &config.token_secret {
+        Some(secret) => secret.expose_secret().to_owned(),
+        None => secret_file(&config.data_dir.join("token-secret")).map_err(RunError::Secret)?,
+    };
+    TokenMaker::new(secret.as_bytes()).map_err(RunError::WeakSecret)
+}
+
+fn open_sessions(config: &Config) -> Result<Arc<dyn SessionStore>, RunError> {
+    match config.session_store {
+        SessionStoreKind::Memory => {
+            tracing::warn!("sessions are kept in memory: they end with this process");
+            Ok(Arc::new(MemorySessionStore::new()))
+        }
+        SessionStoreKind::Sqlite => {
+            let store = SqliteSessionStore::open(config.data_dir.join("sessions.db"));
+            Ok(Arc::new(store.map_err(RunError::Sessions)?))
+        }
+    }
+}
+
+async fn open_storage(config: &Config) -> Result<(S3Storage, Option<RunningStore>), RunError> {
+    let (mut storage, embedded) = match &config.store {
+        StoreConfig::Bucket {
+            bucket,
+            endpoint,
+            region,
+        } => {
+            let mut storage = S3StorageConfig::new(bucket);
+            storage.endpoint.clone_from(endpoint);
+            storage.region.clone_from(region);
+            (storage, None)
+        }
+        StoreConfig::Embedded { listen, .. } => {
+            let (storage, running) = start_embedded(config, *listen).await?;
+            (storage, Some(running))
+        }
+    };
+    storage.public_endpoint.clone_from(&config.s3_public_endpoint);
+    let storage = S3Storage::connect(storage).await.map_err(RunError::Endpoint)?;
+    Ok((storage, embedded))
+}
+
+async fn start_embedded(
+    config: &Config,
+    address: SocketAddr,
+) -> Result<(S3StorageConfig, RunningStore), RunError> {
+    if !address.ip().is_loopback() {
+        return Err(RunError::EmbeddedBeyondLoopback { address });
+    }
+    let (access_key, secret_key) = embedded_keys(config)?;
+    let folder = config.data_dir.join("s3");
+    let mut store_config = EmbeddedS3Config::new(&folder, &access_key, &secret_key);
+    store_config.buckets = vec![EMBEDDED_BUCKET.to_owned()];
+    let listener = listen("the embedded store", address).await?;
+    let address = listener.local_addr().map_err(RunError::Serve)?;
+    let store = EmbeddedS3::open(store_config).await.map_err(RunError::Embedded)?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let task = tokio::spawn(async move {
+        if let Err(error) = store
+            .serve(listener, async move { stopping.cancelled().await })
+            .await
+        {
+            tracing::error!(%error, "the embedded store stopped: uploads fail until the server starts again");
+        }
+    });
+    tracing::warn!(
+        "NO BUCKET IS SET: uploads go to the embedded store at http://{address}, bucket `{EMBEDDED_BUCKET}`, in {}",
+        folder.display()
+    );
+    let mut storage = S3StorageConfig::new(EMBEDDED_BUCKET);
+    storage.endpoint = Some(format!("http://{address}"));
+    storage.region = Some("us-east-1".to_owned());
+    let credentials = Credentials::new(access_key, secret_key, None, None, "embedded store");
+    storage.credentials = Some(SharedCredentialsProvider::new(credentials));
+    Ok((storage, RunningStore { task, stop }))
+}
+
+/// Keys from the settings, or made once and kept.
+fn embedded_keys(config: &Config) -> Result<(String, String), RunError> {
+    let StoreConfig::Embedded {
+        access_key,
+        secret_key,
+        ..
+    } = &config.store
+    else {
+        return Ok((String::new(), String::new()));
+    };
+    let access_key = match access_key {
+        Some(key) => key.clone(),
+        None => secret_file(&config.data_dir.join("s3-access-key")).map_err(RunError::Secret)?,
+    };
+    let secret_key = match secret_key {
+        Some(key) => key.expose_secret().to_owned(),
+        None => secret_file(&config.data_dir.join("s3-secret-key")).map_err(RunError::Secret)?,
+    };
+    Ok((access_key, secret_key))
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|source| {
+        let hint = match source.kind() {
+            ErrorKind::AddrInUse => "another process uses it: stop that one, or choose another address",
+            ErrorKind::PermissionDenied => "ports below 1024 need rights: choose a higher one",
+            ErrorKind::AddrNotAvailable => "this machine has no such address",
+            _ => "see the cause",
+        };
+        RunError::Listen {
+            what,
+            address,
+            hint: hint.to_owned(),
+            source,
+        }
+    })
+}

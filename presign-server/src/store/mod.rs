@@ -1,0 +1,103 @@
+//! Where sessions are kept, behind one trait.
+//!
+//! A store knows nothing of S3 nor of HTTP. Its rules are those of the suite in
+//! `upload_testkit::session_store`, which every store passes.
+
+mod memory;
+mod sqlite;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use upload_protocol::SessionId;
+
+use crate::session::{Session, StateKind};
+
+pub use memory::MemorySessionStore;
+pub use sqlite::SqliteSessionStore;
+
+/// Keeps sessions by id, each with a version that counts its updates.
+///
+/// Contract: what a call answered is there for every later call, of any process on the same store; a
+/// durable store keeps it when the process is killed right after the answer.
+#[async_trait]
+pub trait SessionStore: Send + Sync + fmt::Debug {
+    /// Keeps a new session, unless its owner has used its idempotency key before: then the session
+    /// kept then is answered, whatever has become of it. Of many such calls at once exactly one
+    /// creates.
+    async fn create(&self, session: Session) -> Result<Created, SessionStoreError>;
+
+    /// The session with this id.
+    async fn get(&self, id: SessionId) -> Result<Option<Versioned>, SessionStoreError>;
+
+    /// Replaces a session, provided its version is still `expected`. Id, owner and idempotency key
+    /// never change.
+    ///
+    /// # Errors
+    /// [`SessionStoreError::Conflict`] when somebody else has updated or deleted it: get it again.
+    async fn update(&self, expected: u64, session: Session) -> Result<Versioned, SessionStoreError>;
+
+    /// Up to `limit` sessions of one state, in the order of their ids, after the one named. An update
+    /// between two pages hides no session that stays in the state.
+    async fn list(
+        &self,
+        state: StateKind,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Versioned>, SessionStoreError>;
+
+    /// Forgets a session; its idempotency key is free again. Whether there was one.
+    async fn delete(&self, id: SessionId) -> Result<bool, SessionStoreError>;
+
+    /// Whether the store answers.
+    async fn ready(&self) -> Result<(), SessionStoreError>;
+}
+
+/// A session and the version it was read at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// 1 when created, one more with each update.
+    pub version: u64,
+    /// The session.
+    pub session: Session,
+}
+
+/// What [`SessionStore::create`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// It is kept, at version 1.
+    New(Versioned),
+    /// The owner's earlier session with the same key.
+    Existing(Versioned),
+}
+
+impl Created {
+    /// The session, whichever it is.
+    pub fn into_versioned(self) -> Versioned {
+        match self {
+            Self::New(versioned) | Self::Existing(versioned) => versioned,
+        }
+    }
+}
+
+/// Why a session store failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionStoreError {
+    /// Somebody else changed or deleted the session first. Retry: after reading it again.
+    #[error("session {id} is no longer at version {expected}")]
+    Conflict {
+        /// The session.
+        id: SessionId,
+        /// The version the caller had.
+        expected: u64,
+    },
+    /// The store did not do it. Retry: after a back-off.
+    #[error("session store, {action}: {message}")]
+    Unavailable {
+        /// What was asked.
+        action: &'static str,
+        /// What happened.
+        message: String,
+    },
+}

@@ -1,0 +1,269 @@
+//! Sealing and completing: an object only of what was declared, and only once.
+
+use upload_protocol::{
+    CompleteRequest, CompleteResponse, Crc64Nvme, Crc64NvmeCombiner, ErrorCode, SealRequest, SealResponse,
+    SessionStatus, UploadMode,
+};
+use upload_storage::{CompleteMultipart, ListedPart, StorageError};
+
+use super::status::complete_response;
+use super::{Uploads, aborted, check_takes_parts, to_the_end};
+use crate::error::{Result, UploadError};
+use crate::session::{Session, SessionState};
+use crate::store::Versioned;
+
+/// Part numbers named in an error.
+const MISSING_SHOWN_MAX: usize = 10;
+
+/// How an attempt to complete went.
+#[derive(Debug)]
+pub(super) enum Completion {
+    /// The object is there.
+    Done(Versioned),
+    /// The store lacks parts.
+    Missing {
+        /// Parts it holds.
+        held: usize,
+        /// What is missing, for a person.
+        detail: String,
+    },
+}
+
+impl Uploads {
+    /// Keeps the checksum of the whole file. From then on the [`Sealer`](super::Sealer) completes the
+    /// session as soon as the store holds every part.
+    pub async fn seal(&self, found: Versioned, request: &SealRequest) -> Result<SealResponse> {
+        let crc = request.checksum_crc64nvme;
+        let sealed = self.change(found, |session| match &session.state {
+            SessionState::Completed(completed) if completed.crc.is_none_or(|known| known == crc) => Ok(None),
+            SessionState::Sealed { crc: known } if *known == crc => Ok(None),
+            SessionState::Completed(_) | SessionState::Sealed { .. } => Err(UploadError::new(
+                ErrorCode::ChecksumMismatch,
+                format!(
+                    "session {} was sealed with another checksum than {crc}",
+                    session.id
+                ),
+            )),
+            _ if !session.checksum => Err(UploadError::invalid(format!(
+                "session {} has no checksums: call complete instead",
+                session.id
+            ))),
+            _ => {
+                check_takes_parts(session)?;
+                let mut session = session.clone();
+                session.state = match session.state {
+                    SessionState::Open => SessionState::Sealed { crc },
+                    _ => return Err(still_starting(&session)),
+                };
+                Ok(Some(session))
+            }
+        });
+        let sealed = sealed.await?;
+        let sealed = self.renew(sealed).await;
+        let status = sealed.session.state.status();
+        if status == SessionStatus::Sealed {
+            self.wake(sealed.session.id);
+        }
+        Ok(SealResponse { status })
+    }
+
+    /// Completes now. Goes on when the caller goes away.
+    pub async fn complete(&self, found: Versioned, request: CompleteRequest) -> Result<CompleteResponse> {
+        let uploads = self.clone();
+        to_the_end(async move {
+            let done = match uploads.try_complete(found, request.checksum_crc64nvme).await? {
+                Completion::Done(done) => done,
+                Completion::Missing { detail, .. } => {
+                    return Err(UploadError::new(ErrorCode::PartsMissing, detail));
+                }
+            };
+            match &done.session.state {
+                SessionState::Completed(completed) => {
+                    check_expected(request.checksum_crc64nvme, completed.crc)?;
+                    Ok(complete_response(&done.session, completed))
+                }
+                _ => Err(aborted(&done.session)),
+            }
+        })
+        .await
+    }
+
+    /// One attempt, alone in this process.
+    pub(super) async fn try_complete(
+        &self,
+        found: Versioned,
+        expected: Option<Crc64Nvme>,
+    ) -> Result<Completion> {
+        let _lock = self.inner.locks.lock(found.session.id).await;
+        let current = self.load(found.session.id).await?;
+        let sealed_crc = match &current.session.state {
+            SessionState::Completed(_) => return Ok(Completion::Done(current)),
+            SessionState::Aborting | SessionState::Aborted => return Err(aborted(&current.session)),
+            SessionState::Reserved => return Err(still_starting(&current.session)),
+            SessionState::Open => None,
+            SessionState::Sealed { crc } => Some(*crc),
+        };
+        check_expected(expected, sealed_crc)?;
+        let expected = expected.or(sealed_crc).filter(|_| current.session.checksum);
+        match current.session.mode {
+            UploadMode::Single => self.complete_single(current, expected).await,
+            UploadMode::Multipart => self.complete_multipart(current, expected).await,
+        }
+    }
+
+    async fn complete_single(&self, current: Versioned, expected: Option<Crc64Nvme>) -> Result<Completion> {
+        let session = &current.session;
+        let Some(object) = self.inner.storage.head(&session.key).await? else {
+            return Ok(Completion::Missing {
+                held: 0,
+                detail: "the store does not hold the object yet".to_owned(),
+            });
+        };
+        let size_bytes = session.layout.size_bytes();
+        if object.size_bytes != size_bytes {
+            return Err(UploadError::new(
+                ErrorCode::SizeMismatch,
+                format!(
+                    "the store's object is {} bytes where {size_bytes} were declared",
+                    object.size_bytes
+                ),
+            ));
+        }
+        if object.checksum_crc64nvme.is_none() {
+            return Err(no_checksum("the object"));
+        }
+        check_expected(expected, object.checksum_crc64nvme)?;
+        let state = self.completed_state(&object);
+        Ok(Completion::Done(self.end(current, state).await?))
+    }
+
+    async fn complete_multipart(
+        &self,
+        current: Versioned,
+        expected: Option<Crc64Nvme>,
+    ) -> Result<Completion> {
+        let session = &current.session;
+        let storage = &self.inner.storage;
+        let Some(upload_id) = &session.multipart_upload_id else {
+            return Err(still_starting(session));
+        };
+        let parts = match storage.list_parts(&session.key, upload_id).await {
+            Ok(parts) => parts,
+            Err(StorageError::NoSuchUpload) => return self.ended(current).await,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(missing) = missing_parts(session, &parts) {
+            return Ok(missing);
+        }
+        let crc = check_parts(session, &parts)?;
+        check_expected(expected, crc)?;
+        let request = CompleteMultipart {
+            key: &session.key,
+            upload_id,
+            parts: &parts,
+            size_bytes: session.layout.size_bytes(),
+            checksum_crc64nvme: crc,
+        };
+        match storage.complete(request).await {
+            Ok(object) => {
+                let state = self.completed_state(&object);
+                Ok(Completion::Done(self.end(current, state).await?))
+            }
+            Err(StorageError::NoSuchUpload) => self.ended(current).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn ended(&self, current: Versioned) -> Result<Completion> {
+        let settled = self.settle_ended(current).await?;
+        match settled.session.state {
+            SessionState::Completed(_) => Ok(Completion::Done(settled)),
+            _ => Err(aborted(&settled.session)),
+        }
+    }
+
+    /// Tells the sealer that there is something to do for a session.
+    pub(super) fn wake(&self, id: upload_protocol::SessionId) {
+        // Nobody listens where no sealer runs; the next one to start finds the session in the store.
+        let _ = self.inner.waking.send(id);
+    }
+}
+
+fn missing_parts(session: &Session, parts: &[ListedPart]) -> Option<Completion> {
+    let mut held = parts.iter().map(|part| part.part_number).peekable();
+    let mut missing = Vec::new();
+    for number in session.layout.parts() {
+        while held.peek().is_some_and(|next| *next < number) {
+            held.next();
+        }
+        if held.peek() != Some(&number) {
+            missing.push(number.to_string());
+        }
+    }
+    if missing.is_empty() {
+        return None;
+    }
+    let shown = missing[..missing.len().min(MISSING_SHOWN_MAX)].join(", ");
+    let more = if missing.len() > MISSING_SHOWN_MAX {
+        ", …"
+    } else {
+        ""
+    };
+    Some(Completion::Missing {
+        held: parts.len(),
+        detail: format!(
+            "the store lacks {} of {} parts: {shown}{more}",
+            missing.len(),
+            session.layout.part_count()
+        ),
+    })
+}
+
+/// Sizes, numbers, and the checksum of the whole as the parts' checksums make it.
+fn check_parts(session: &Session, parts: &[ListedPart]) -> Result<Option<Crc64Nvme>> {
+    let mut combiner = Crc64NvmeCombiner::default();
+    for part in parts {
+        let number = part.part_number;
+        let expected = session.layout.range(number).size_bytes();
+        if !session.layout.contains(number) || part.size_bytes != expected {
+            return Err(UploadError::new(
+                ErrorCode::SizeMismatch,
+                format!(
+                    "part {number} is {} bytes at the store where {expected} were declared",
+                    part.size_bytes
+                ),
+            ));
+        }
+        match part.checksum_crc64nvme {
+            Some(crc) => combiner.append(crc, part.size_bytes),
+            None if session.checksum => return Err(no_checksum(&format!("part {number}"))),
+            None => {}
+        }
+    }
+    Ok(session.checksum.then(|| combiner.crc()))
+}
+
+/// Two checksums that must be one, where both are known.
+fn check_expected(expected: Option<Crc64Nvme>, found: Option<Crc64Nvme>) -> Result<()> {
+    match (expected, found) {
+        (Some(expected), Some(found)) if expected != found => Err(UploadError::new(
+            ErrorCode::ChecksumMismatch,
+            format!("the whole has checksum {found} where {expected} was declared"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn no_checksum(what: &str) -> UploadError {
+    UploadError::new(
+        ErrorCode::StoreRefused,
+        format!("the store keeps no CRC64NVME of {what}: it does not support it, or somebody else wrote it"),
+    )
+}
+
+fn still_starting(session: &Session) -> UploadError {
+    UploadError::new(
+        ErrorCode::SessionBusy,
+        format!("session {} is still being started: repeat the start", session.id),
+    )
+}

@@ -1,0 +1,254 @@
+//! What can be done with an upload session, without a word of HTTP.
+
+mod abort;
+mod complete;
+mod locks;
+mod sealer;
+mod sign;
+mod start;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use upload_protocol::limits::{OBJECT_SIZE_BYTES_MAX, PART_SIZE_BYTES_DEFAULT};
+use upload_protocol::{ErrorCode, SessionId};
+use upload_storage::{NewObject, ObjectStorage};
+
+use crate::clock::{Clock, SystemClock, ms_since_epoch};
+use crate::error::{Result, UploadError};
+use crate::session::{Session, SessionState};
+use crate::store::{SessionStore, SessionStoreError, Versioned};
+use crate::token::TokenMaker;
+
+pub use sealer::{Sealer, SealerTiming};
+
+use locks::SessionLocks;
+
+/// Times an update is tried again after somebody else's came first.
+const UPDATE_ATTEMPTS_MAX: u32 = 8;
+
+/// Sessions that can wait to be noticed by the sealer; past that it looks at the store instead.
+const WAKING_LENGTH_MAX: usize = 1024;
+
+/// A session's lease is written at most this often: renewing it with every call would double the writes.
+const RENEW_INTERVAL_MS: i64 = 3_600_000;
+
+/// What a server allows and gives to those who don't ask for more.
+#[derive(Debug, Clone)]
+pub struct UploadPolicy {
+    /// Part size in bytes for a start that names none.
+    pub part_size_bytes: u64,
+    /// Largest file in bytes.
+    pub file_size_bytes_max: u64,
+    /// How long a signed URL lives.
+    pub url_lifetime: Duration,
+    /// How long a session lives without a call.
+    pub lease: Duration,
+    /// First part of every key.
+    pub key_prefix: String,
+}
+
+impl Default for UploadPolicy {
+    /// 8 MiB, 50 TB, one hour, seven days, `uploads`.
+    fn default() -> Self {
+        Self {
+            part_size_bytes: PART_SIZE_BYTES_DEFAULT,
+            file_size_bytes_max: OBJECT_SIZE_BYTES_MAX,
+            url_lifetime: Duration::from_secs(3600),
+            lease: Duration::from_secs(7 * 24 * 3600),
+            key_prefix: "uploads".to_owned(),
+        }
+    }
+}
+
+/// Upload sessions over a store of objects and a store of sessions.
+///
+/// Contract: every call may be repeated, by several callers at once and after any crash. Each change
+/// of a session is one conditional write; what stands between two of them is found and finished by the
+/// next call or by the [`Sealer`].
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    storage: Arc<dyn ObjectStorage>,
+    sessions: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+    tokens: TokenMaker,
+    policy: UploadPolicy,
+    locks: SessionLocks,
+    /// Ids of sessions that the sealer has something to do for.
+    waking: broadcast::Sender<SessionId>,
+}
+
+impl Uploads {
+    /// Sessions over two stores, by the machine's clock.
+    pub fn new(
+        storage: Arc<dyn ObjectStorage>,
+        sessions: Arc<dyn SessionStore>,
+        tokens: TokenMaker,
+        policy: UploadPolicy,
+    ) -> Self {
+        Self::with_clock(storage, sessions, tokens, policy, Arc::new(SystemClock))
+    }
+
+    /// The same by another clock.
+    pub fn with_clock(
+        storage: Arc<dyn ObjectStorage>,
+        sessions: Arc<dyn SessionStore>,
+        tokens: TokenMaker,
+        policy: UploadPolicy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let inner = Inner {
+            storage,
+            sessions,
+            clock,
+            tokens,
+            policy,
+            locks: SessionLocks::default(),
+            waking: broadcast::Sender::new(WAKING_LENGTH_MAX),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The store of objects.
+    pub fn storage(&self) -> &dyn ObjectStorage {
+        &*self.inner.storage
+    }
+
+    /// The store of sessions.
+    pub fn sessions(&self) -> &dyn SessionStore {
+        &*self.inner.sessions
+    }
+
+    /// The session a token opens.
+    ///
+    /// # Errors
+    /// `token_refused` without a token or with another session's; `session_not_found`.
+    pub async fn authorize(&self, id: SessionId, token: Option<&str>) -> Result<Versioned> {
+        let token = token.ok_or_else(|| {
+            UploadError::new(
+                ErrorCode::TokenRefused,
+                "the header `Upload-Token` is missing: send the token that the start answered",
+            )
+        })?;
+        let found = self.load(id).await?;
+        if !self
+            .inner
+            .tokens
+            .is_valid(token, id, found.session.token_generation)
+        {
+            return Err(UploadError::new(
+                ErrorCode::TokenRefused,
+                format!("the header `Upload-Token` is not that of session {id}"),
+            ));
+        }
+        Ok(found)
+    }
+
+    async fn load(&self, id: SessionId) -> Result<Versioned> {
+        let found = self.inner.sessions.get(id).await?;
+        found.ok_or_else(|| {
+            UploadError::new(
+                ErrorCode::SessionNotFound,
+                format!("there is no upload session {id}: start afresh"),
+            )
+        })
+    }
+
+    fn now_ms(&self) -> i64 {
+        ms_since_epoch(self.inner.clock.now())
+    }
+
+    /// Changes a session, reading it again as often as somebody else was first. `change` answers the
+    /// new state, or `None` when there is nothing to do any more.
+    async fn change(
+        &self,
+        mut current: Versioned,
+        change: impl Fn(&Session) -> Result<Option<Session>> + Send,
+    ) -> Result<Versioned> {
+        for _ in 0..UPDATE_ATTEMPTS_MAX {
+            let Some(next) = change(&current.session)? else {
+                return Ok(current);
+            };
+            match self.inner.sessions.update(current.version, next).await {
+                Ok(updated) => return Ok(updated),
+                Err(SessionStoreError::Conflict { id, .. }) => current = self.load(id).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(UploadError::new(
+            ErrorCode::SessionBusy,
+            format!(
+                "session {} was changed by others {UPDATE_ATTEMPTS_MAX} times",
+                current.session.id
+            ),
+        ))
+    }
+
+    /// Renews the lease where that is due. A failure to do so fails nothing else.
+    async fn renew(&self, current: Versioned) -> Versioned {
+        let now = self.now_ms();
+        if now - current.session.renewed_at_ms < RENEW_INTERVAL_MS {
+            return current;
+        }
+        let renewed = self.change(current.clone(), |session| {
+            let mut session = session.clone();
+            session.renewed_at_ms = now;
+            Ok(Some(session))
+        });
+        renewed.await.unwrap_or(current)
+    }
+}
+
+/// Carries work to its end even when its caller goes away: a browser that closes its connection must
+/// not leave a multipart upload half-completed.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let result = tokio::spawn(work).await;
+    result.unwrap_or_else(|error| {
+        tracing::error!(%error, "a call ended in a panic");
+        Err(UploadError::new(
+            ErrorCode::Internal,
+            "the call failed inside the server; its log says more",
+        ))
+    })
+}
+
+/// The session takes parts; otherwise the error that says why not.
+fn check_takes_parts(session: &Session) -> Result<()> {
+    match &session.state {
+        SessionState::Reserved | SessionState::Open | SessionState::Sealed { .. } => Ok(()),
+        SessionState::Completed(_) => Err(UploadError::new(
+            ErrorCode::SessionCompleted,
+            format!("session {} is complete: nothing more can be sent", session.id),
+        )),
+        SessionState::Aborting | SessionState::Aborted => Err(aborted(session)),
+    }
+}
+
+fn aborted(session: &Session) -> UploadError {
+    UploadError::new(
+        ErrorCode::SessionAborted,
+        format!(
+            "session {} was aborted: start afresh with the next generation",
+            session.id
+        ),
+    )
+}
+
+fn new_object(session: &Session) -> NewObject {
+    NewObject {
+        key: session.key.clone(),
+        content_type: session.content_type.clone(),
+        content_disposition: session.content_disposition.clone(),
+        metadata: session.metadata.clone(),
+        checksum: session.checksum,
+    }
+}

@@ -1,0 +1,268 @@
+//! Finishes by itself what clients left: completes sealed sessions, repeats aborts that the store
+//! refused, aborts sessions whose lease has run out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use upload_protocol::{ErrorCode, SessionId};
+
+use super::Uploads;
+use super::complete::Completion;
+use crate::error::Result;
+use crate::session::{SessionState, StateKind};
+use crate::store::Versioned;
+
+/// Sessions worked on at once.
+const AT_ONCE_MAX: usize = 8;
+
+/// Sessions read from the store in one call.
+const PAGE_LENGTH: usize = 500;
+
+/// How often what is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct SealerTiming {
+    /// First wait before the store is asked about a sealed session, and after something changed there.
+    pub delay_min: Duration,
+    /// Longest wait, reached by doubling while nothing changes.
+    pub delay_max: Duration,
+    /// How often the session store is searched for sessions that another process left.
+    pub search_interval: Duration,
+    /// How often it is searched for sessions whose lease has run out.
+    pub lease_interval: Duration,
+}
+
+impl Default for SealerTiming {
+    /// 1 s, 60 s, 60 s, 10 min.
+    fn default() -> Self {
+        Self {
+            delay_min: Duration::from_secs(1),
+            delay_max: Duration::from_secs(60),
+            search_interval: Duration::from_secs(60),
+            lease_interval: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The background task. Any number may run on one session store: they do nothing twice, since every
+/// step is a conditional write.
+#[derive(Debug)]
+pub struct Sealer {
+    uploads: Uploads,
+    timing: SealerTiming,
+    watched: HashMap<SessionId, Watch>,
+    working: JoinSet<(SessionId, Outcome)>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    delay: Duration,
+    held: usize,
+    work: Work,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    At(Instant),
+    UnderWay,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing is left to do.
+    Ended,
+    /// The store lacks parts; it holds this many.
+    Waiting { held: usize },
+    /// The store or the session store did not help.
+    Failed,
+}
+
+impl Sealer {
+    /// A sealer of these sessions.
+    pub fn new(uploads: Uploads, timing: SealerTiming) -> Self {
+        Self {
+            uploads,
+            timing,
+            watched: HashMap::new(),
+            working: JoinSet::new(),
+        }
+    }
+
+    /// Works until `stop`; what is under way then is finished first.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut waking = self.uploads.inner.waking.subscribe();
+        let mut search = tokio::time::interval(self.timing.search_interval);
+        let mut leases = tokio::time::interval(self.timing.lease_interval);
+        loop {
+            let next = self.start_due();
+            let due = async {
+                match next {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = due => {}
+                Some(done) = self.working.join_next() => self.on_done(done),
+                woken = waking.recv() => match woken {
+                    Ok(id) => self.watch_soon(id),
+                    Err(RecvError::Lagged(_)) => search.reset_immediately(),
+                    Err(RecvError::Closed) => break,
+                },
+                _ = search.tick() => self.search().await,
+                _ = leases.tick() => self.abort_abandoned().await,
+            }
+        }
+        while let Some(done) = self.working.join_next().await {
+            self.on_done(done);
+        }
+    }
+
+    /// Starts what is due; answers when the next thing will be.
+    fn start_due(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        for (id, watch) in &mut self.watched {
+            let Work::At(at) = watch.work else { continue };
+            if at > now {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            } else if self.working.len() < AT_ONCE_MAX {
+                watch.work = Work::UnderWay;
+                let (uploads, id) = (self.uploads.clone(), *id);
+                self.working
+                    .spawn(async move { (id, finish(&uploads, id).await) });
+            }
+            // What finds no room is looked at again when something ends.
+        }
+        next
+    }
+
+    fn watch_soon(&mut self, id: SessionId) {
+        let at = Instant::now() + self.timing.delay_min;
+        let watch = self.watched.entry(id).or_insert(Watch {
+            delay: self.timing.delay_min,
+            held: 0,
+            work: Work::At(at),
+        });
+        watch.delay = self.timing.delay_min;
+        if watch.work != Work::UnderWay {
+            watch.work = Work::At(at);
+        }
+    }
+
+    fn on_done(&mut self, done: std::result::Result<(SessionId, Outcome), tokio::task::JoinError>) {
+        let (id, outcome) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "finishing a session ended in a panic");
+                // Which one is not known: the next search finds it again.
+                self.watched.retain(|_, watch| watch.work != Work::UnderWay);
+                return;
+            }
+        };
+        let Some(watch) = self.watched.get_mut(&id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Ended => {
+                self.watched.remove(&id);
+                return;
+            }
+            Outcome::Waiting { held } if held != watch.held => {
+                watch.held = held;
+                watch.delay = self.timing.delay_min;
+            }
+            Outcome::Waiting { .. } | Outcome::Failed => {
+                watch.delay = (watch.delay * 2).min(self.timing.delay_max);
+            }
+        }
+        watch.work = Work::At(Instant::now() + watch.delay);
+    }
+
+    async fn search(&mut self) {
+        for state in [StateKind::Sealed, StateKind::Aborting] {
+            let delay = self.timing.delay_min;
+            let watched = &mut self.watched;
+            let found = each_session(&self.uploads, state, |found| {
+                watched.entry(found.session.id).or_insert(Watch {
+                    delay,
+                    held: 0,
+                    work: Work::At(Instant::now()),
+                });
+            });
+            if let Err(error) = found.await {
+                tracing::warn!(%error, "can't search for {} sessions; trying again later", state.as_str());
+            }
+        }
+    }
+
+    async fn abort_abandoned(&self) {
+        for state in [StateKind::Reserved, StateKind::Open, StateKind::Sealed] {
+            let mut abandoned = Vec::new();
+            let search = each_session(&self.uploads, state, |found| {
+                if self.uploads.is_abandoned(&found.session) {
+                    abandoned.push(found);
+                }
+            });
+            if let Err(error) = search.await {
+                tracing::warn!(%error, "can't search for abandoned sessions; trying again later");
+                return;
+            }
+            for found in abandoned {
+                let id = found.session.id;
+                match self.uploads.abort_if_abandoned(found).await {
+                    Ok(true) => {
+                        tracing::info!(session = %id, "abandoned session aborted: its lease had run out")
+                    }
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, session = %id, "abandoned session not aborted"),
+                }
+            }
+        }
+    }
+}
+
+/// Visits every session of a state, page by page.
+async fn each_session(uploads: &Uploads, state: StateKind, mut visit: impl FnMut(Versioned)) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = uploads.inner.sessions.list(state, after, PAGE_LENGTH).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.session.id);
+        page.into_iter().for_each(&mut visit);
+    }
+}
+
+async fn finish(uploads: &Uploads, id: SessionId) -> Outcome {
+    match try_finish(uploads, id).await {
+        Ok(outcome) => outcome,
+        Err(error) if matches!(error.code, ErrorCode::SessionNotFound | ErrorCode::SessionAborted) => {
+            Outcome::Ended
+        }
+        Err(error) => {
+            tracing::warn!(%error, session = %id, "can't finish the session yet");
+            Outcome::Failed
+        }
+    }
+}
+
+async fn try_finish(uploads: &Uploads, id: SessionId) -> Result<Outcome> {
+    let found = uploads.load(id).await?;
+    match found.session.state {
+        SessionState::Sealed { .. } => match uploads.try_complete(found, None).await? {
+            Completion::Done(_) => {
+                tracing::info!(session = %id, "sealed session completed by the server");
+                Ok(Outcome::Ended)
+            }
+            Completion::Missing { held, .. } => Ok(Outcome::Waiting { held }),
+        },
+        SessionState::Aborting => uploads.abort(found).await.map(|()| Outcome::Ended),
+        _ => Ok(Outcome::Ended),
+    }
+}

@@ -1,0 +1,220 @@
+//! Starting: a row first, then the store.
+
+use upload_protocol::limits::{FILE_NAME_LENGTH_BYTES_MAX, SIGN_BATCH_PARTS_MAX};
+use upload_protocol::{
+    ChecksumAlgorithm, ErrorCode, HashedPart, IdempotencyKey, LayoutError, MultipartUploadId, PartLayout,
+    SessionId, SignedPart, StartRequest, StartResponse, UploadMode,
+};
+use uuid::Uuid;
+
+use super::{Uploads, aborted, new_object};
+use crate::clock::date;
+use crate::content::{attachment, check_metadata, stored_content_type};
+use crate::error::{Result, UploadError};
+use crate::key::object_key;
+use crate::session::{Session, SessionState};
+use crate::store::{Created, Versioned};
+
+impl Uploads {
+    /// Starts a session, or answers the one that this owner started with this key before.
+    ///
+    /// Contract: the row is kept before the store is asked for a multipart upload. A crash in between
+    /// leaves a row that the repeated call finishes, with the upload the store may have made for it.
+    pub async fn start(
+        &self,
+        owner: &str,
+        key: IdempotencyKey,
+        request: &StartRequest,
+    ) -> Result<StartResponse> {
+        let session = self.plan(owner, key, request)?;
+        let created = self.inner.sessions.create(session).await?;
+        let fresh = matches!(created, Created::New(_));
+        let found = created.into_versioned();
+        if !fresh {
+            check_same_file(&found.session, request)?;
+        }
+        let found = match found.session.state {
+            SessionState::Reserved => self.open(found, fresh).await?,
+            SessionState::Aborting | SessionState::Aborted => return Err(aborted(&found.session)),
+            _ => self.renew(found).await,
+        };
+        let parts = self.first_batch(&found.session, request).await?;
+        Ok(self.start_response(&found.session, parts))
+    }
+
+    fn plan(&self, owner: &str, key: IdempotencyKey, request: &StartRequest) -> Result<Session> {
+        let policy = &self.inner.policy;
+        let name_length = request.file_name.len();
+        if name_length > FILE_NAME_LENGTH_BYTES_MAX {
+            return Err(UploadError::invalid(format!(
+                "file name of {name_length} bytes is above the {FILE_NAME_LENGTH_BYTES_MAX}-byte maximum"
+            )));
+        }
+        if request.parts.len() > SIGN_BATCH_PARTS_MAX {
+            return Err(UploadError::invalid(format!(
+                "{} parts in one call are above the maximum of {SIGN_BATCH_PARTS_MAX}",
+                request.parts.len()
+            )));
+        }
+        if request.size_bytes > policy.file_size_bytes_max {
+            return Err(UploadError::new(
+                ErrorCode::FileTooLarge,
+                format!(
+                    "file is {} bytes, above this server's {}-byte maximum",
+                    request.size_bytes, policy.file_size_bytes_max
+                ),
+            ));
+        }
+        check_metadata(&request.metadata).map_err(UploadError::invalid)?;
+        let content_type = stored_content_type(&request.content_type).map_err(UploadError::invalid)?;
+        let capabilities = self.inner.storage.capabilities();
+        let part_size_bytes = request.part_size_bytes.unwrap_or(policy.part_size_bytes);
+        let layout = PartLayout::choose(
+            request.size_bytes,
+            Some(part_size_bytes),
+            capabilities.part_count_max,
+        )
+        .map_err(layout_error)?;
+        let checksum = request.checksum_algorithm.is_some() && capabilities.checksum;
+        let single = layout.is_single() && checksum && capabilities.conditional_write;
+        let now = self.inner.clock.now();
+        let now_ms = self.now_ms();
+        Ok(Session {
+            id: SessionId::new(Uuid::new_v4()),
+            owner: owner.to_owned(),
+            idempotency_key: key.to_string(),
+            token_generation: 0,
+            key: object_key(
+                &policy.key_prefix,
+                owner,
+                &date(now),
+                Uuid::new_v4(),
+                &request.file_name,
+            ),
+            file_name: request.file_name.clone(),
+            content_type,
+            content_disposition: attachment(&request.file_name),
+            metadata: request.metadata.clone(),
+            mode: if single {
+                UploadMode::Single
+            } else {
+                UploadMode::Multipart
+            },
+            layout,
+            checksum,
+            multipart_upload_id: None,
+            // One PUT needs nothing made at the store before.
+            state: if single {
+                SessionState::Open
+            } else {
+                SessionState::Reserved
+            },
+            created_at_ms: now_ms,
+            renewed_at_ms: now_ms,
+        })
+    }
+
+    /// Takes a reserved session to open. Several callers may do so at once: the first to write its
+    /// upload id wins, the others abort theirs.
+    async fn open(&self, reserved: Versioned, fresh: bool) -> Result<Versioned> {
+        let object = new_object(&reserved.session);
+        let storage = &self.inner.storage;
+        // Only a row left by an earlier call can have an upload at the store already.
+        let left_behind = if fresh {
+            Vec::new()
+        } else {
+            storage.find_multipart(&object.key).await?
+        };
+        let upload_id = match left_behind.into_iter().next() {
+            Some(upload_id) => upload_id,
+            None => storage.create_multipart(&object).await?,
+        };
+        let opened = self.change(reserved, |session| {
+            if session.multipart_upload_id.is_some() || session.state != SessionState::Reserved {
+                return Ok(None);
+            }
+            let mut session = session.clone();
+            session.multipart_upload_id = Some(upload_id.clone());
+            session.state = SessionState::Open;
+            Ok(Some(session))
+        });
+        let opened = opened.await?;
+        if opened.session.multipart_upload_id.as_ref() != Some(&upload_id) {
+            self.discard(&object.key, &upload_id).await;
+        }
+        match opened.session.state {
+            SessionState::Aborting | SessionState::Aborted => Err(aborted(&opened.session)),
+            _ => Ok(opened),
+        }
+    }
+
+    async fn discard(&self, key: &str, upload_id: &MultipartUploadId) {
+        if let Err(error) = self.inner.storage.abort(key, upload_id).await {
+            // Its session goes on with another upload; the bucket's lifecycle rule ends this one.
+            tracing::warn!(%error, key, "a multipart upload made twice was not aborted");
+        }
+    }
+
+    async fn first_batch(&self, session: &Session, request: &StartRequest) -> Result<Vec<SignedPart>> {
+        if matches!(session.state, SessionState::Completed(_)) {
+            return Ok(Vec::new());
+        }
+        let layout = &session.layout;
+        let parts: Vec<HashedPart> = if session.checksum {
+            let fits = |part: &&HashedPart| {
+                layout.contains(part.part_number)
+                    && part.checksum_crc64nvme.is_some()
+                    && part.size_bytes == Some(layout.range(part.part_number).size_bytes())
+            };
+            request.parts.iter().filter(fits).copied().collect()
+        } else {
+            let all = layout.parts().take(SIGN_BATCH_PARTS_MAX);
+            let plain = all.map(|part_number| HashedPart {
+                part_number,
+                size_bytes: None,
+                checksum_crc64nvme: None,
+            });
+            plain.collect()
+        };
+        self.sign(session, &parts).await
+    }
+
+    fn start_response(&self, session: &Session, parts: Vec<SignedPart>) -> StartResponse {
+        StartResponse {
+            upload_session_id: session.id,
+            token: self.inner.tokens.make(session.id, session.token_generation),
+            key: session.key.clone(),
+            upload_id: session.multipart_upload_id.clone(),
+            mode: session.mode,
+            part_size_bytes: session.layout.part_size_bytes(),
+            part_count: session.layout.part_count(),
+            checksum_algorithm: session.checksum.then_some(ChecksumAlgorithm::Crc64Nvme),
+            lease_seconds: self.inner.policy.lease.as_secs(),
+            parts,
+        }
+    }
+}
+
+/// The same key for another file is a client's mistake that must not pass unseen: its bytes would end
+/// up under the first file's name.
+fn check_same_file(session: &Session, request: &StartRequest) -> Result<()> {
+    let size_bytes = session.layout.size_bytes();
+    if session.file_name == request.file_name && size_bytes == request.size_bytes {
+        return Ok(());
+    }
+    Err(UploadError::new(
+        ErrorCode::IdempotencyConflict,
+        format!(
+            "idempotency key {} was used for a file of {size_bytes} bytes and another name or size; this one is {} bytes: use a new key",
+            session.idempotency_key, request.size_bytes
+        ),
+    ))
+}
+
+fn layout_error(error: LayoutError) -> UploadError {
+    let code = match error {
+        LayoutError::PartSizeOutOfRange { .. } => ErrorCode::InvalidRequest,
+        _ => ErrorCode::FileTooLarge,
+    };
+    UploadError::new(code, error.to_string())
+}

@@ -1,0 +1,131 @@
+//! The truth about a session, asked of the store.
+
+use upload_protocol::{CompleteResponse, SessionResponse, StoredPart, UploadMode};
+use upload_storage::{ListedPart, StorageError, StoredObject};
+
+use super::Uploads;
+use crate::clock::rfc3339;
+use crate::error::Result;
+use crate::session::{Completed, Session, SessionState};
+use crate::store::Versioned;
+
+impl Uploads {
+    /// Status and what the store holds. What it finds ended at the store (completed by an operator,
+    /// aborted by a lifecycle rule) is written down and stays so.
+    pub async fn status(&self, found: Versioned) -> Result<SessionResponse> {
+        let found = self.renew(found).await;
+        let (found, parts) = match &found.session.state {
+            SessionState::Open | SessionState::Sealed { .. } => self.look(found).await?,
+            _ => (found, Vec::new()),
+        };
+        Ok(session_response(&found.session, parts))
+    }
+
+    async fn look(&self, found: Versioned) -> Result<(Versioned, Vec<StoredPart>)> {
+        let session = &found.session;
+        match (session.mode, &session.multipart_upload_id) {
+            (UploadMode::Single, _) => {
+                let object = self.inner.storage.head(&session.key).await?;
+                let part = object.map(|object| StoredPart {
+                    part_number: upload_protocol::PartNumber::FIRST,
+                    size_bytes: object.size_bytes,
+                    checksum_crc64nvme: object.checksum_crc64nvme,
+                });
+                Ok((found, part.into_iter().collect()))
+            }
+            (UploadMode::Multipart, None) => Ok((found, Vec::new())),
+            (UploadMode::Multipart, Some(upload_id)) => {
+                match self.inner.storage.list_parts(&session.key, upload_id).await {
+                    Ok(parts) => {
+                        let parts = parts.iter().map(stored_part).collect();
+                        Ok((found, parts))
+                    }
+                    Err(StorageError::NoSuchUpload) => {
+                        let _lock = self.inner.locks.lock(session.id).await;
+                        let current = self.load(session.id).await?;
+                        Ok((self.settle_ended(current).await?, Vec::new()))
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The store has no such multipart upload: the object at the key says whether it was completed or
+    /// aborted. The key has a UUID of this session alone in it, so what is there is this session's.
+    /// Call with the session's lock held.
+    pub(super) async fn settle_ended(&self, found: Versioned) -> Result<Versioned> {
+        let session = &found.session;
+        if !matches!(session.state, SessionState::Open | SessionState::Sealed { .. }) {
+            return Ok(found);
+        }
+        let object = self.inner.storage.head(&session.key).await?;
+        let expected = match &session.state {
+            SessionState::Sealed { crc } if session.checksum => Some(*crc),
+            _ => None,
+        };
+        let state = match object {
+            Some(object) if object.is(session.layout.size_bytes(), expected) => self.completed_state(&object),
+            _ => SessionState::Aborted,
+        };
+        tracing::info!(session = %session.id, state = state.kind().as_str(), "ended at the store");
+        self.end(found, state).await
+    }
+
+    /// Writes down how a session ended, unless it has ended already.
+    pub(super) async fn end(&self, found: Versioned, state: SessionState) -> Result<Versioned> {
+        self.change(found, |session| {
+            if matches!(session.state, SessionState::Completed(_) | SessionState::Aborted) {
+                return Ok(None);
+            }
+            let mut session = session.clone();
+            session.state = state.clone();
+            Ok(Some(session))
+        })
+        .await
+    }
+
+    pub(super) fn completed_state(&self, object: &StoredObject) -> SessionState {
+        SessionState::Completed(Completed {
+            size_bytes: object.size_bytes,
+            crc: object.checksum_crc64nvme,
+            at_ms: self.now_ms(),
+        })
+    }
+}
+
+pub(super) fn complete_response(session: &Session, completed: &Completed) -> CompleteResponse {
+    CompleteResponse {
+        key: session.key.clone(),
+        size_bytes: completed.size_bytes,
+        checksum_crc64nvme: completed.crc,
+        completed_at: rfc3339(completed.at_ms),
+    }
+}
+
+fn session_response(session: &Session, parts: Vec<StoredPart>) -> SessionResponse {
+    let completed = match &session.state {
+        SessionState::Completed(completed) => Some(complete_response(session, completed)),
+        _ => None,
+    };
+    SessionResponse {
+        upload_session_id: session.id,
+        status: session.state.status(),
+        key: session.key.clone(),
+        upload_id: session.multipart_upload_id.clone(),
+        mode: session.mode,
+        size_bytes: session.layout.size_bytes(),
+        part_size_bytes: session.layout.part_size_bytes(),
+        part_count: session.layout.part_count(),
+        parts,
+        completed,
+    }
+}
+
+fn stored_part(part: &ListedPart) -> StoredPart {
+    StoredPart {
+        part_number: part.part_number,
+        size_bytes: part.size_bytes,
+        checksum_crc64nvme: part.checksum_crc64nvme,
+    }
+}
