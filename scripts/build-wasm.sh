@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Compiles uploader-wasm and writes what the page imports to web/pkg: uploader_wasm.js, its types,
-# and uploader_wasm_bg.wasm. Needs scripts/setup.sh to have run.
+# Compiles uploader-wasm and writes what the page imports to web/src/wasm: holdfast.js, its types,
+# and holdfast_bg.wasm. Needs scripts/setup.sh to have run.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
-output=web/pkg
+output=web/src/wasm
+name=holdfast
 module=$CARGO_TARGET_DIR/$WASM_TARGET/wasm/uploader_wasm.wasm
 tool=$CARGO_TARGET_DIR/debug/wasm-bindgen-tool
 
@@ -15,18 +16,18 @@ CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:
   cargo build --locked -p uploader-wasm --lib --profile wasm --target "$WASM_TARGET"
 cargo build --locked -p wasm-bindgen-tool
 
-if [[ $output/uploader_wasm_bg.wasm -nt $module && $output/uploader_wasm_bg.wasm -nt $tool ]]; then
-  say "web/pkg is up to date"
+if [[ $output/${name}_bg.wasm -nt $module && $output/${name}_bg.wasm -nt $tool ]]; then
+  say "$output is up to date"
   exit 0
 fi
 
 # Written beside, then moved: whoever watches the folder never sees half of it.
 rm -rf "$output.new"
-"$tool" "$module" "$output.new"
+"$tool" "$module" "$output.new" "$name"
 say "Optimising the browser's module"
 wasm-opt -Os --strip-debug --strip-producers \
-  "$output.new/uploader_wasm_bg.wasm" -o "$output.new/optimised.wasm"
-mv "$output.new/optimised.wasm" "$output.new/uploader_wasm_bg.wasm"
+  "$output.new/${name}_bg.wasm" -o "$output.new/optimised.wasm"
+mv "$output.new/optimised.wasm" "$output.new/${name}_bg.wasm"
 rm -rf "$output"
 mv "$output.new" "$output"
-say "web/pkg: $(wc -c <"$output/uploader_wasm_bg.wasm") bytes of wasm, $(gzip -9 <"$output/uploader_wasm_bg.wasm" | wc -c) gzipped"
+say "$output: $(wc -c <"$output/${name}_bg.wasm") bytes of wasm, $(gzip -9 <"$output/${name}_bg.wasm" | wc -c) gzipped"

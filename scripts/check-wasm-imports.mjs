@@ -6,8 +6,8 @@
 
 import { readFileSync } from 'node:fs';
 
-const MODULE = 'web/pkg/uploader_wasm_bg.wasm';
-const GLUE = './uploader_wasm_bg.js';
+const MODULE = 'web/src/wasm/holdfast_bg.wasm';
+const GLUE = './holdfast_bg.js';
 
 const imports = WebAssembly.Module.imports(new WebAssembly.Module(readFileSync(MODULE)));
 const foreign = imports.filter(({ module }) => module !== GLUE);

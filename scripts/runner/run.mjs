@@ -109,7 +109,7 @@ async function main() {
     );
     const result =
       unmet.length > 0
-        ? { passed: 0, failed: 1, trouble: `not run: it needs ${unmet}` }
+        ? { passed: 0, failed: 1, trouble: `not run, it needs ${unmet}` }
         : score(step, await execute(step));
     results.set(step.name, { ...result, seconds: Math.round((Date.now() - started) / 1000) });
   }
@@ -124,9 +124,10 @@ function report(results) {
     passed += result.passed;
     failed += result.failed;
     const counts = `${result.passed} passed, ${result.failed} failed`;
-    const why = result.failed > 0 ? `  FAILED ${result.trouble} (${RESULTS}/${name}.log)` : '';
+    const why = result.failed > 0 ? `  FAILED: ${result.trouble}` : '';
     console.log(`    ${name.padEnd(14)} ${counts.padEnd(24)} ${String(result.seconds).padStart(5)} s${why}`);
   }
+  if (failed > 0) console.log(`    The log of each step that ran is in ${RESULTS}/.`);
   process.exitCode = failed > 0 ? 1 : 0;
   console.log(`\n${passed} passed, ${failed} failed`);
 }

@@ -47,7 +47,7 @@ export const STEPS = [
     minutes: 10,
   },
   {
-    name: 'server',
+    name: 'binaries',
     // With the store and the proxy that the end-to-end tests start beside it.
     command: [
       'cargo',
@@ -67,7 +67,7 @@ export const STEPS = [
     name: 'e2e',
     command: ['playwright', 'test', '--config', 'web/e2e/playwright.config.ts', '--reporter=list,json'],
     environment: { PLAYWRIGHT_JSON_OUTPUT_FILE: PLAYWRIGHT_REPORT },
-    needs: ['server'],
+    needs: ['binaries'],
     counts: { from: PLAYWRIGHT_REPORT, read: playwrightCounts },
     minutes: 40,
   },

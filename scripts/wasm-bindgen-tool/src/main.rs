@@ -19,18 +19,24 @@ struct Request {
     input: PathBuf,
     /// The folder for the generated files; made when missing.
     output_folder: PathBuf,
+    /// What the generated files are called: `NAME.js`, `NAME.d.ts`, `NAME_bg.wasm`.
+    name: String,
 }
 
 impl Request {
     fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let count = arguments.len();
-        let Ok([input, output_folder]) = <[OsString; 2]>::try_from(arguments) else {
-            bail!("got {count} arguments, expected 2: wasm-bindgen-tool MODULE.wasm OUTPUT_FOLDER");
+        let Ok([input, output_folder, name]) = <[OsString; 3]>::try_from(arguments) else {
+            bail!("got {count} arguments, expected 3: wasm-bindgen-tool MODULE.wasm OUTPUT_FOLDER NAME");
+        };
+        let Ok(name) = name.into_string() else {
+            bail!("the NAME of the generated files is not UTF-8")
         };
         Ok(Self {
             input: input.into(),
             output_folder: output_folder.into(),
+            name,
         })
     }
 
@@ -44,6 +50,7 @@ impl Request {
         let mut bindgen = Bindgen::new();
         bindgen
             .input_path(&self.input)
+            .out_name(&self.name)
             .web(true)?
             .typescript(true)
             .remove_name_section(true)
@@ -80,32 +87,38 @@ mod tests {
     }
 
     #[test]
-    fn request_of_two_arguments_names_module_and_folder() {
+    fn request_of_three_arguments_names_module_folder_and_files() {
         let expected = Request {
             input: "a.wasm".into(),
             output_folder: "pkg".into(),
+            name: "holdfast".to_owned(),
         };
         assert_eq!(
-            request(&["a.wasm", "pkg"]).expect("two arguments are right"),
+            request(&["a.wasm", "pkg", "holdfast"]).expect("three arguments are right"),
             expected
         );
     }
 
     #[test]
     fn request_of_another_count_is_refused_with_the_usage() {
-        for arguments in [&[][..], &["a.wasm"], &["a.wasm", "pkg", "more"]] {
+        for arguments in [
+            &[][..],
+            &["a.wasm", "pkg"],
+            &["a.wasm", "pkg", "holdfast", "more"],
+        ] {
             let message = request(arguments).expect_err("the count is wrong").to_string();
             assert!(
                 message.contains(&format!("got {} arguments", arguments.len())),
                 "{message}"
             );
-            assert!(message.contains("MODULE.wasm OUTPUT_FOLDER"), "{message}");
+            assert!(message.contains("MODULE.wasm OUTPUT_FOLDER NAME"), "{message}");
         }
     }
 
     #[test]
     fn request_for_a_missing_module_says_how_to_build_it() {
-        let request = request(&["/nowhere/uploader.wasm", "pkg"]).expect("two arguments are right");
+        let request =
+            request(&["/nowhere/uploader.wasm", "pkg", "holdfast"]).expect("three arguments are right");
         let message = request.generate().expect_err("there is no such file").to_string();
         assert!(message.contains("/nowhere/uploader.wasm"), "{message}");
         assert!(message.contains("scripts/build-wasm.sh"), "{message}");
