@@ -1,0 +1,27 @@
+/**
+ * Script of the engine worker, shared or dedicated.
+ *
+ * A shared worker is told of its first page while the module is still loading: ports are taken from the
+ * first moment on and handed over when it has loaded. What pages say meanwhile waits in their ports.
+ */
+import init, { engineConnect, startEngine } from '../wasm/holdfast.js';
+
+const waiting: MessagePort[] = [];
+let connect = (port: MessagePort): void => {
+  waiting.push(port);
+};
+
+/** Both kinds of worker are handed ports: by `connect` events, or by the page's first message. */
+function takePort(event: MessageEvent): void {
+  const port = event.ports[0];
+  if (port) connect(port);
+}
+
+self.addEventListener('connect', (event) => takePort(event as MessageEvent));
+self.addEventListener('message', (event) => takePort(event as MessageEvent));
+
+init().then(() => {
+  startEngine();
+  connect = engineConnect;
+  for (const port of waiting.splice(0)) connect(port);
+});
