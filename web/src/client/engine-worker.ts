@@ -4,7 +4,8 @@
  * A shared worker is told of its first page while the module is still loading: ports are taken from the
  * first moment on and handed over when it has loaded. What pages say meanwhile waits in their ports.
  */
-import init, { engineConnect, startEngine } from '../wasm/holdfast.js';
+import { engineConnect, startEngine } from '../wasm/holdfast.js';
+import { loadModule } from './wasm-module.ts';
 
 const waiting: MessagePort[] = [];
 let connect = (port: MessagePort): void => {
@@ -20,7 +21,7 @@ function takePort(event: MessageEvent): void {
 self.addEventListener('connect', (event) => takePort(event as MessageEvent));
 self.addEventListener('message', (event) => takePort(event as MessageEvent));
 
-init().then(() => {
+loadModule().then(() => {
   startEngine();
   connect = engineConnect;
   for (const port of waiting.splice(0)) connect(port);

@@ -2,6 +2,7 @@
  * Script of a page's staging worker. The page's messages wait at the page until the module has loaded
  * and said so.
  */
-import init, { startStaging } from '../wasm/holdfast.js';
+import { startStaging } from '../wasm/holdfast.js';
+import { loadModule } from './wasm-module.ts';
 
-init().then(startStaging);
+loadModule().then(startStaging);

@@ -1,16 +1,23 @@
 /** The engine in wasm: loads the module into the page and connects through its `PageHost`. */
-import init, { PageHost } from '../wasm/holdfast.js';
-import wasmUrl from '../wasm/holdfast_bg.wasm?url';
+import { PageHost } from '../wasm/holdfast.js';
 import engineWorkerUrl from './engine-worker.ts?worker&url';
 import type { UploaderConfig } from './options.ts';
 import type { HostPort, PageMessage } from './port.ts';
 import stagingWorkerUrl from './staging-worker.ts?worker&url';
+import { loadModule } from './wasm-module.ts';
 
 /** Connects to the engine; rejects when the module or the browser does not allow for one. */
 export async function connectWasmHost(
   config: UploaderConfig,
   onMessage: (message: PageMessage) => void,
 ): Promise<HostPort> {
-  await init({ module_or_path: new URL(wasmUrl, import.meta.url) });
-  return new PageHost({ ...config, engineWorkerUrl, stagingWorkerUrl }, onMessage);
+  await loadModule();
+  return new PageHost(
+    {
+      ...config,
+      engineWorkerUrl: new URL(engineWorkerUrl, import.meta.url).href,
+      stagingWorkerUrl: new URL(stagingWorkerUrl, import.meta.url).href,
+    },
+    onMessage,
+  );
 }
