@@ -1,0 +1,200 @@
+//! The files this page picked, for as long as their uploads may need them: an engine that dies takes
+//! its copies along, and the next one gets them from here. Pure but for the file's type.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use upload_protocol::ClientUploadId;
+
+use crate::view::{EventName, StatusView};
+
+/// Files by the upload they belong to. `F` is a file.
+#[derive(Debug)]
+pub(super) struct HeldFiles<F> {
+    files: HashMap<ClientUploadId, Held<F>>,
+}
+
+/// A file that was picked on this page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held<F> {
+    pub(super) file: F,
+    /// Never take it for an upload that needs its file.
+    pub(super) as_new: bool,
+}
+
+/// The part of an engine's message that this module reads.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(super) enum Heard {
+    Snapshot {
+        engine: HeardEngine,
+        uploads: Vec<HeardUpload>,
+        removed: Vec<String>,
+        full: bool,
+    },
+    Event {
+        event: EventName,
+        upload_id: String,
+        #[serde(default)]
+        picked_as: Option<String>,
+    },
+    EngineBug {},
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct HeardEngine {
+    pub(super) instance: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HeardUpload {
+    pub(super) upload_id: String,
+    pub(super) status: StatusView,
+}
+
+impl<F> Default for HeldFiles<F> {
+    fn default() -> Self {
+        Self {
+            files: HashMap::new(),
+        }
+    }
+}
+
+impl<F> HeldFiles<F> {
+    pub(super) fn hold(&mut self, upload: ClientUploadId, file: F, as_new: bool) {
+        self.files.insert(upload, Held { file, as_new });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ClientUploadId, &Held<F>)> {
+        self.files.iter().map(|(upload, held)| (*upload, held))
+    }
+
+    /// Lets go of files that no upload will need, and follows those that were taken for another one.
+    pub(super) fn on_heard(&mut self, heard: &Heard) {
+        match heard {
+            Heard::Snapshot { uploads, removed, .. } => {
+                for upload in uploads {
+                    if matches!(upload.status, StatusView::Completed | StatusView::Cancelled) {
+                        self.drop_file(&upload.upload_id);
+                    }
+                }
+                for upload in removed {
+                    self.drop_file(upload);
+                }
+            }
+            Heard::Event {
+                event: EventName::FileAccepted,
+                upload_id,
+                picked_as: Some(picked_as),
+            } => {
+                if let Some(held) = self.drop_file(picked_as)
+                    && let Some(upload) = ClientUploadId::parse(upload_id)
+                {
+                    self.files.insert(upload, held);
+                }
+            }
+            Heard::Event {
+                event: EventName::FileRefused,
+                picked_as: Some(picked_as),
+                ..
+            } => {
+                self.drop_file(picked_as);
+            }
+            Heard::Event { .. } | Heard::EngineBug {} => {}
+        }
+    }
+
+    fn drop_file(&mut self, upload: &str) -> Option<Held<F>> {
+        self.files.remove(&ClientUploadId::parse(upload)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn id(number: u128) -> ClientUploadId {
+        ClientUploadId::new(Uuid::from_u128(number))
+    }
+
+    fn event(event: EventName, upload: u128, picked_as: u128) -> Heard {
+        Heard::Event {
+            event,
+            upload_id: id(upload).to_string(),
+            picked_as: Some(id(picked_as).to_string()),
+        }
+    }
+
+    fn status(upload: u128, status: StatusView) -> Heard {
+        Heard::Snapshot {
+            engine: HeardEngine { instance: "x".into() },
+            uploads: vec![HeardUpload {
+                upload_id: id(upload).to_string(),
+                status,
+            }],
+            removed: vec![],
+            full: false,
+        }
+    }
+
+    fn held(files: &HeldFiles<&'static str>) -> Vec<(ClientUploadId, &'static str)> {
+        files.iter().map(|(upload, held)| (upload, held.file)).collect()
+    }
+
+    #[test]
+    fn file_is_held_until_its_upload_has_ended_well_or_was_given_up() {
+        for end in [StatusView::Completed, StatusView::Cancelled] {
+            let mut files = HeldFiles::default();
+            files.hold(id(1), "a", false);
+            for status_before in [StatusView::Uploading, StatusView::Failed, StatusView::NeedsFile] {
+                files.on_heard(&status(1, status_before));
+                assert_eq!(held(&files).len(), 1, "{status_before:?}");
+            }
+            files.on_heard(&status(1, end));
+            assert!(held(&files).is_empty(), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn file_taken_for_an_earlier_upload_is_held_for_that_one() {
+        let mut files = HeldFiles::default();
+        files.hold(id(1), "a", false);
+        files.on_heard(&event(EventName::FileAccepted, 7, 1));
+        assert_eq!(held(&files), [(id(7), "a")]);
+        files.on_heard(&event(EventName::FileAccepted, 7, 7));
+        assert_eq!(held(&files), [(id(7), "a")]);
+    }
+
+    #[test]
+    fn refused_file_is_let_go() {
+        let mut files = HeldFiles::default();
+        files.hold(id(1), "a", false);
+        files.on_heard(&event(EventName::FileRefused, 7, 1));
+        assert!(held(&files).is_empty());
+    }
+
+    #[test]
+    fn messages_of_the_engine_are_heard() {
+        use crate::view::{EngineView, HostKind, PageMessage};
+        let messages = [
+            PageMessage::Snapshot {
+                engine: EngineView {
+                    instance: "x".into(),
+                    host: HostKind::SharedWorker,
+                },
+                uploads: vec![],
+                removed: vec!["r".into()],
+                full: true,
+            },
+            PageMessage::event(EventName::Safe, id(1)),
+            PageMessage::EngineBug { detail: "d".into() },
+        ];
+        for message in messages {
+            let json = serde_json::to_string(&message).unwrap();
+            assert!(serde_json::from_str::<Heard>(&json).is_ok(), "{json}");
+        }
+    }
+}

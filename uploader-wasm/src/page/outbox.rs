@@ -1,0 +1,53 @@
+//! Commands on their way: kept until the engine has them, since the engine may die at any moment and
+//! another take its place. Pure.
+
+use uuid::Uuid;
+
+/// Commands that are not acknowledged yet, in order. `C` is a command.
+#[derive(Debug)]
+pub(super) struct Outbox<C> {
+    waiting: Vec<(Uuid, C)>,
+}
+
+impl<C> Default for Outbox<C> {
+    fn default() -> Self {
+        Self { waiting: Vec::new() }
+    }
+}
+
+impl<C> Outbox<C> {
+    /// A command was given.
+    pub(super) fn push(&mut self, id: Uuid, command: C) {
+        self.waiting.push((id, command));
+    }
+
+    /// The engine has it.
+    pub(super) fn on_ack(&mut self, id: Uuid) {
+        // Acknowledged in order, so it is the first or near it.
+        if let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
+            self.waiting.remove(at);
+        }
+    }
+
+    /// What has to be sent to a new engine, in order.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &(Uuid, C)> {
+        self.waiting.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_stay_in_order_until_each_is_acknowledged() {
+        let mut outbox = Outbox::default();
+        for number in 1..=3 {
+            outbox.push(Uuid::from_u128(number), number);
+        }
+        outbox.on_ack(Uuid::from_u128(2));
+        outbox.on_ack(Uuid::from_u128(9));
+        let left: Vec<_> = outbox.waiting().map(|(_, command)| *command).collect();
+        assert_eq!(left, [1, 3]);
+    }
+}
