@@ -2,7 +2,8 @@
 
 use upload_protocol::{
     CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, ChecksumAlgorithm, CompleteRequest,
-    CompleteResponse, HashedPart, IdempotencyKey, PartLayout, SealRequest, StartRequest, StartResponse,
+    CompleteResponse, ErrorCode, HashedPart, IdempotencyKey, PartLayout, SealRequest, StartRequest,
+    StartResponse,
 };
 
 use crate::action::{Action, ActionId, Failure, Outcome, SessionCall};
@@ -119,12 +120,16 @@ impl Upload {
         }
         self.unsaved = false;
         let checkpoint = Box::new(self.checkpoint());
+        let layout = checkpoint.layout;
         let id = cx.act(self.id, Action::SaveCheckpoint { checkpoint });
-        self.pending.insert(id, Pending::Save);
+        self.pending.insert(id, Pending::Save(layout));
     }
 
-    pub(crate) fn on_saved(&mut self, saved: bool) {
+    pub(crate) fn on_saved(&mut self, layout: PartLayout, saved: bool) {
         self.resumable = saved;
+        if saved {
+            self.saved_layout = Some(layout);
+        }
         if self.phase == Phase::Preparing && !self.unsaved {
             self.phase = Phase::Starting;
         }
@@ -136,7 +141,7 @@ impl Upload {
         let writing = self
             .pending
             .values()
-            .any(|pending| matches!(pending, Pending::Save | Pending::Stage(_) | Pending::Free));
+            .any(|pending| matches!(pending, Pending::Save(_) | Pending::Stage(_) | Pending::Free));
         if ended && !self.forgotten && !writing {
             self.forgotten = true;
             let id = cx.act(self.id, Action::Forget { upload: self.id });
@@ -173,7 +178,10 @@ impl Upload {
     fn next_control_call(&self) -> Option<ControlCall> {
         match self.phase {
             Phase::Starting => {
-                (!self.paused && !self.parts.to_sign().is_empty()).then_some(ControlCall::Start)
+                // A session of an earlier visit is worth knowing even with nothing to send: what it holds
+                // tells the right file from a wrong one.
+                let useful = self.earlier_start || !self.parts.to_sign().is_empty();
+                (!self.paused && useful).then_some(ControlCall::Start)
             }
             Phase::Fetching => (!self.paused).then_some(ControlCall::Fetch),
             Phase::Sending => {
@@ -181,6 +189,7 @@ impl Upload {
                 seal.then_some(ControlCall::Seal)
             }
             Phase::Completing => Some(ControlCall::Complete),
+            Phase::Discarding => Some(ControlCall::Abort),
             Phase::Cancelling if self.session.is_some() => Some(ControlCall::Abort),
             Phase::Cancelling => self.start_sent.then_some(ControlCall::Start),
             _ => None,
@@ -251,6 +260,7 @@ impl Upload {
             (ControlCall::Fetch, Outcome::Session(response)) => self.on_session(cx, &response),
             (ControlCall::Seal, Outcome::Sealed(_)) => self.sealed = true,
             (ControlCall::Complete, Outcome::Completed(response)) => self.on_completed(cx, &response),
+            (ControlCall::Abort, Outcome::Done) if self.phase == Phase::Discarding => self.restart(cx),
             (ControlCall::Abort, Outcome::Done) => self.end(cx, Phase::Cancelled),
             (call, Outcome::Failed(failure)) => self.on_control_failed(cx, call, &failure),
             (call, other) => self.on_control_failed(cx, call, &unexpected(&other)),
@@ -272,8 +282,33 @@ impl Upload {
         match verdict {
             CallVerdict::Backoff { retry_after_ms } => self.control.back_off(cx, retry_after_ms),
             CallVerdict::Restart => self.restart(cx),
+            CallVerdict::AskSession if self.holds_other_content(call, failure) => {
+                self.stop_sending(cx);
+                self.phase = Phase::Discarding;
+            }
+            CallVerdict::AskSession if self.phase == Phase::Discarding => {
+                self.phase = Phase::Fetching;
+            }
             CallVerdict::AskSession => self.ask_session(cx),
             CallVerdict::Fail(error) => self.fail(cx, error),
+        }
+    }
+
+    /// The session was sealed with the checksum of other bytes than these, and asking again won't change
+    /// that. So it is when a person rightly took another file for one of which nothing was left.
+    fn holds_other_content(&self, call: ControlCall, failure: &Failure) -> bool {
+        let mismatch = matches!(
+            failure,
+            Failure::Http {
+                code: Some(ErrorCode::ChecksumMismatch | ErrorCode::SizeMismatch),
+                ..
+            }
+        );
+        match call {
+            ControlCall::Seal => mismatch,
+            // The first time the store's list may name a part to send again.
+            ControlCall::Complete => mismatch && self.doubts >= DOUBTS_MAX,
+            _ => false,
         }
     }
 
@@ -300,7 +335,10 @@ impl Upload {
         if self.phase == Phase::Cancelling {
             return;
         }
-        if layout != *self.parts.layout() {
+        if layout.is_single() && self.parts.layout().is_single() {
+            // One part is one part, whatever its size could have been.
+            self.parts.rename_layout(layout);
+        } else if layout != *self.parts.layout() {
             self.adopt_layout(cx, layout);
         }
         for signed in response.parts {
@@ -385,7 +423,9 @@ impl Upload {
     }
 
     fn is_saving(&self) -> bool {
-        self.pending.values().any(|pending| *pending == Pending::Save)
+        self.pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Save(_)))
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -405,17 +445,22 @@ impl Upload {
     }
 
     /// Closing the page loses nothing: every byte is on disk or at the store, and either a later visit
-    /// or the server itself will finish.
+    /// or the server itself will finish. Not before there is a session: until then the server may
+    /// still cut the file otherwise, and parts on disk would be of no use.
     pub(crate) fn is_safe(&self) -> bool {
         if self.phase == Phase::Completed {
             return true;
         }
-        if self.parts.any_at_risk() {
+        if self.parts.any_at_risk() || self.session.is_none() {
             return false;
         }
-        self.resumable || (self.sealed && self.parts.all_confirmed())
+        let later_visit = self.resumable && self.saved_layout == Some(*self.parts.layout());
+        later_visit || (self.sealed && self.parts.all_confirmed())
     }
 }
+
+/// How often all parts may be there and yet not be what was sealed, before the session is given up.
+const DOUBTS_MAX: u32 = 2;
 
 /// How many sessions of one upload may be lost before it fails.
 const RESTARTS_MAX: u32 = 5;

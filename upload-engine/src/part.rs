@@ -260,6 +260,12 @@ impl PartTable {
         }
     }
 
+    /// Another layout that cuts the file in the same way.
+    pub(crate) fn rename_layout(&mut self, layout: PartLayout) {
+        debug_assert_eq!(layout.part_count(), self.layout.part_count());
+        self.layout = layout;
+    }
+
     /// The whole file's checksum, once every part's is known.
     pub(crate) fn combined_crc(&self) -> Option<Crc64Nvme> {
         let mut combiner = Crc64NvmeCombiner::default();

@@ -21,6 +21,7 @@ impl Upload {
         upload.earlier_start = checkpoint.session.is_none();
         upload.session = checkpoint.session;
         upload.resumable = true;
+        upload.saved_layout = Some(*upload.parts.layout());
         upload.resumed = true;
         for StagedPart {
             part: number,

@@ -129,6 +129,7 @@ pub(crate) fn classify_call(failure: &Failure) -> CallVerdict {
         | ErrorCode::Unauthorized
         | ErrorCode::TokenRefused
         | ErrorCode::HostRefused
+        | ErrorCode::OriginRefused
         | ErrorCode::IdempotencyConflict
         | ErrorCode::FileTooLarge
         | ErrorCode::RequestTooLarge

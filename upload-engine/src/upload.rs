@@ -19,6 +19,7 @@ use crate::verify::Verify;
 /// Queued → Preparing → Starting → Sending → Completing → Completed
 ///    └──────────────→ Fetching ──↗   │  ↖────┘
 ///                        ↑───────────┘ (in doubt)
+/// Sending | Completing → Discarding → Preparing
 /// any but the ended ones → Cancelling → Cancelled;  any → Failed → (resume) Preparing | Fetching
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(crate) enum Phase {
     Sending,
     /// Every part is confirmed; the server is asked to complete.
     Completing,
+    /// The session is for other content than ours: it is aborted before a new one is started.
+    Discarding,
     /// Being given up: the session is aborted.
     Cancelling,
     /// Ended well.
@@ -53,7 +56,8 @@ pub(crate) enum Pending {
     Verify(PartNumber),
     Free,
     Forget,
-    Save,
+    /// Of a checkpoint with this layout.
+    Save(PartLayout),
     Control {
         call: ControlCall,
         sent_at: Timestamp,
@@ -99,6 +103,8 @@ pub(crate) struct Upload {
     pub(crate) sealed: bool,
     pub(crate) error: Option<UploadError>,
     pub(crate) resumable: bool,
+    /// How the checkpoint on disk cuts the file.
+    pub(crate) saved_layout: Option<PartLayout>,
     pub(crate) resumed: bool,
     pub(crate) verify: Option<Verify>,
     pub(crate) control: Lane,
@@ -134,6 +140,7 @@ impl Upload {
             sealed: false,
             error: None,
             resumable: false,
+            saved_layout: None,
             resumed: false,
             verify: None,
             control: Lane::default(),
@@ -293,7 +300,7 @@ impl Upload {
             (Pending::Free, _) => self.staging_blocked = false,
             // What could not be deleted is found and deleted on the next visit.
             (Pending::Forget, _) => {}
-            (Pending::Save, outcome) => self.on_saved(matches!(outcome, Outcome::Done)),
+            (Pending::Save(layout), outcome) => self.on_saved(layout, matches!(outcome, Outcome::Done)),
             (Pending::Control { call, sent_at }, outcome) => {
                 self.control.answered();
                 self.on_control(cx, call, sent_at, outcome);

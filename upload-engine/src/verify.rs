@@ -47,7 +47,7 @@ impl Upload {
 
     pub(crate) fn drive_verify(&mut self, cx: &mut Context) {
         // What the store holds must be known first: it is what can be compared.
-        if !matches!(self.phase, Phase::Preparing | Phase::Starting | Phase::Sending) {
+        if self.earlier_start || !matches!(self.phase, Phase::Preparing | Phase::Starting | Phase::Sending) {
             return;
         }
         let Some(verify) = &mut self.verify else { return };
@@ -107,6 +107,10 @@ impl Upload {
                 "it has another name, and nothing of it was sent yet",
             );
             return;
+        }
+        if self.parts.comparable().is_empty() {
+            // Nothing tells whether the session was sealed for these bytes: seal it again, and see.
+            self.sealed = false;
         }
         self.source = Some(verify.source);
         self.file.last_modified_ms = verify.file.last_modified_ms;

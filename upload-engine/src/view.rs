@@ -54,14 +54,14 @@ impl Upload {
             Phase::Cancelling | Phase::Cancelled => UploadStatus::Cancelled,
             _ if self.needs_file() => UploadStatus::NeedsFile,
             _ if self.paused => UploadStatus::Paused,
-            Phase::Preparing | Phase::Starting | Phase::Fetching if server_fails => {
+            Phase::Preparing | Phase::Starting | Phase::Fetching | Phase::Discarding if server_fails => {
                 return (UploadStatus::Waiting, network(WaitingFor::Server));
             }
             Phase::Queued | Phase::Preparing | Phase::Starting => UploadStatus::Queued,
             Phase::Fetching if self.doubts == 0 => UploadStatus::Queued,
             Phase::Completing if server_fails => return (UploadStatus::Waiting, network(WaitingFor::Server)),
             Phase::Completing => UploadStatus::Completing,
-            Phase::Fetching | Phase::Sending => return self.sending_status(now, network),
+            Phase::Fetching | Phase::Sending | Phase::Discarding => return self.sending_status(now, network),
         };
         (status, None)
     }
