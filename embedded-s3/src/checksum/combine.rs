@@ -135,7 +135,7 @@ mod tests {
         let part = vec![7_u8; 999];
         let part_crc = crc(Algorithm::Crc64Nvme, &part);
         let mut joiner = CrcJoiner::new(Algorithm::Crc64Nvme).expect("a crc");
-        let joined = (0..10_000).fold(0, |whole, _| joiner.join(whole, part_crc, 999));
-        assert_eq!(joined, crc(Algorithm::Crc64Nvme, &part.repeat(10_000)));
+        let whole_crc = (0..10_000).fold(0, |so_far, _| joiner.join(so_far, part_crc, 999));
+        assert_eq!(whole_crc, crc(Algorithm::Crc64Nvme, &part.repeat(10_000)));
     }
 }

@@ -76,13 +76,12 @@ impl Cursor {
         let Some(slice) = self.slices.front_mut() else {
             return Ok((Bytes::new(), self));
         };
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let mut file = self.object.open_part(slice.part_index)?;
-                file.seek(SeekFrom::Start(slice.offset_bytes))?;
-                file
-            }
+        let mut file = if let Some(file) = self.file.take() {
+            file
+        } else {
+            let mut file = self.object.open_part(slice.part_index)?;
+            file.seek(SeekFrom::Start(slice.offset_bytes))?;
+            file
         };
         let want_bytes = slice.size_bytes.min(BATCH_BYTES);
         let mut bytes = BytesMut::zeroed(usize::try_from(want_bytes).map_err(io::Error::other)?);

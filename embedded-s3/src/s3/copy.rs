@@ -59,12 +59,12 @@ impl Api {
                 )));
             }
         };
-        if !replaces && self.is_itself(input, &source) {
+        if !replaces && is_itself(input, &source) {
             return Err(StoreError::InvalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.".to_owned(),
             ));
         }
-        let write_condition = WriteCondition::new(input.if_match.take(), input.if_none_match.take())?;
+        let write_condition = WriteCondition::new(input.if_match.take(), input.if_none_match.as_ref())?;
         let headers = object_headers!(input)?;
         let manifest = Manifest {
             key: request.input.key,
@@ -159,14 +159,14 @@ impl Api {
         refuse_version(version_id.as_deref())?;
         self.bucket(bucket)?.object(key)
     }
+}
 
-    fn is_itself(&self, input: &CopyObjectInput, source: &StoredObject) -> bool {
-        let same_bucket = matches!(
-            &input.copy_source,
-            CopySource::Bucket { bucket, .. } if **bucket == *input.bucket
-        );
-        same_bucket && source.manifest.key == input.key
-    }
+fn is_itself(input: &CopyObjectInput, source: &StoredObject) -> bool {
+    let same_bucket = matches!(
+        &input.copy_source,
+        CopySource::Bucket { bucket, .. } if **bucket == *input.bucket
+    );
+    same_bucket && source.manifest.key == input.key
 }
 
 /// A copy knows no "not modified": S3 answers 412 for every condition of its source.

@@ -155,7 +155,7 @@ impl Api {
             checksums: declared_checksums!(input),
             kind: input.checksum_type.as_ref().map(read_kind).transpose()?,
             size_bytes: input.mpu_object_size,
-            condition: WriteCondition::new(input.if_match.take(), input.if_none_match.take())?,
+            condition: WriteCondition::new(input.if_match.take(), input.if_none_match.as_ref())?,
         };
         let (key, upload_id) = (input.key.clone(), input.upload_id.clone());
         let object = self

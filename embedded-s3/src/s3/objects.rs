@@ -31,7 +31,7 @@ impl Api {
         if input.write_offset_bytes.is_some() {
             return Err(StoreError::NotImplemented("x-amz-write-offset-bytes"));
         }
-        let condition = WriteCondition::new(input.if_match.take(), input.if_none_match.take())?;
+        let condition = WriteCondition::new(input.if_match.take(), input.if_none_match.as_ref())?;
         // Before the body is read; it is checked again when it is committed.
         condition.check(bucket.object(&input.key).ok().as_deref())?;
         let headers = object_headers!(input)?;

@@ -15,6 +15,7 @@ use crate::store::{Manifest, StoreError, StoredObject};
 
 /// The conditions on a read, in the order in which they count.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "named after the headers they come from")]
 pub(super) struct ReadCondition {
     pub(super) if_match: Option<ETagCondition>,
     pub(super) if_none_match: Option<ETagCondition>,

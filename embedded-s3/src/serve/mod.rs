@@ -63,7 +63,7 @@ struct Service {
 
 impl EmbeddedS3 {
     /// Opens the folder of `config`: makes what is missing, sweeps what a killed process left
-    /// half-written, and reads the manifest of every object (some 20,000 a second).
+    /// half-written, and reads the manifest of every object.
     ///
     /// # Errors
     /// An empty key, a bucket name S3 would refuse, an origin no header can hold, a folder in use by

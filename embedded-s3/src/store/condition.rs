@@ -16,16 +16,20 @@ pub(crate) struct WriteCondition {
 impl WriteCondition {
     pub(crate) fn new(
         if_match: Option<ETagCondition>,
-        if_none_match: Option<ETagCondition>,
+        if_none_match: Option<&ETagCondition>,
     ) -> Result<Self, StoreError> {
-        if if_none_match.as_ref().is_some_and(|tag| !tag.is_any()) {
+        let absent = match if_none_match {
+            None => false,
+            Some(ETagCondition::Any) => true,
             // S3 answers the same: a write takes only the star.
-            return Err(StoreError::NotImplemented(
-                "If-None-Match with an entity tag on a write",
-            ));
-        }
+            Some(ETagCondition::ETag(_)) => {
+                return Err(StoreError::NotImplemented(
+                    "If-None-Match with an entity tag on a write",
+                ));
+            }
+        };
         Ok(Self {
-            absent: if_none_match.is_some(),
+            absent,
             matches: if_match,
         })
     }

@@ -119,7 +119,7 @@ mod tests {
             after in prop::option::of("[ab/\u{10FFFF}]{0,4}"),
             entries_max in 1_usize..5,
         ) {
-            let map: BTreeMap<String, ()> = keys.iter().map(|key| (key.clone(), ())).collect();
+            let map: BTreeMap<String, u8> = keys.iter().map(|key| (key.clone(), 0)).collect();
             let mut query = PageQuery { prefix, delimiter, after, entries_max };
             let expected = naive(&keys, &query);
             let mut listed = Vec::new();
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn page_of_no_entries_is_the_last() {
-        let map = BTreeMap::from([("a".to_owned(), ())]);
+        let map = BTreeMap::from([("a".to_owned(), 0)]);
         let page = list_page(&map, &PageQuery::default());
         assert_eq!((page.entries.len(), page.next_after), (0, None));
     }
