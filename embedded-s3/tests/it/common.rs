@@ -181,7 +181,7 @@ pub(crate) async fn put(client: &Client, key: &str, body: &[u8]) {
 }
 
 pub(crate) fn expires() -> PresigningConfig {
-    PresigningConfig::expires_in(Duration::from_secs(600)).expect("ten minutes are allowed")
+    PresigningConfig::expires_in(Duration::from_mins(10)).expect("ten minutes are allowed")
 }
 
 /// A presigned part URL as the server makes them: size and CRC64NVME are signed headers.
@@ -232,7 +232,7 @@ pub(crate) async fn raw(method: &str, url: &str, headers: &[(&str, &str)], body:
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut head = format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     head.push_str("\r\n");
     let mut stream = TcpStream::connect(host).await.expect("the store listens");
