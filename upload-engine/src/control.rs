@@ -405,14 +405,20 @@ impl Upload {
 
     /// Starts a new session: the store has lost or given up the old one. What is at hand is sent again.
     pub(crate) fn restart(&mut self, cx: &mut Context) {
-        if self.generation >= RESTARTS_MAX {
+        if self.restarts >= RESTARTS_MAX {
             let detail =
                 format!("the store gave up {RESTARTS_MAX} sessions of this upload, one after another");
             self.fail(cx, UploadError::new("session_aborted", detail));
             return;
         }
         self.stop_sending(cx);
-        self.generation += 1;
+        self.restarts += 1;
+        self.begin_anew();
+    }
+
+    /// Forgets the session; the next one has an idempotency key of its own.
+    pub(crate) fn begin_anew(&mut self) {
+        self.generation = self.generation.saturating_add(1);
         self.session = None;
         self.sealed = false;
         self.start_sent = false;
@@ -462,5 +468,5 @@ impl Upload {
 /// How often all parts may be there and yet not be what was sealed, before the session is given up.
 const DOUBTS_MAX: u32 = 2;
 
-/// How many sessions of one upload may be lost before it fails.
+/// How many sessions of one upload may be lost before it fails, in one visit.
 const RESTARTS_MAX: u32 = 5;

@@ -125,6 +125,8 @@ impl Upload {
 
     /// Puts the first part at hand on its way.
     pub(crate) fn put_next(&mut self, cx: &mut Context) {
+        // It may have waited for its slot for long.
+        self.parts.drop_expired(cx.now, cx.config.url_margin_ms);
         let Some(&number) = self.parts.signed().first() else {
             return;
         };

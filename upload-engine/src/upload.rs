@@ -114,6 +114,8 @@ pub(crate) struct Upload {
     pub(crate) unsaved: bool,
     pub(crate) forgotten: bool,
     pub(crate) confirmed_while_fetching: BTreeSet<PartNumber>,
+    /// Sessions lost since the upload was picked, restored or resumed.
+    pub(crate) restarts: u32,
     /// How often the server was asked for its truth since a part was last confirmed.
     pub(crate) doubts: u32,
     /// Storage is short: staged parts are freed as soon as they are confirmed.
@@ -149,6 +151,7 @@ impl Upload {
             unsaved: false,
             forgotten: false,
             confirmed_while_fetching: BTreeSet::new(),
+            restarts: 0,
             doubts: 0,
             quota_tight: false,
             staging_blocked: false,
@@ -167,9 +170,10 @@ impl Upload {
         if self.phase == Phase::Sending && self.parts.all_confirmed() {
             self.phase = Phase::Completing;
         }
+        // First, since accepting a file gives the others something to do.
+        self.drive_verify(cx);
         self.drive_save(cx);
         self.drive_control(cx);
-        self.drive_verify(cx);
         self.drive_hashing(cx);
         self.drive_signing(cx);
         self.drive_forget(cx);
@@ -219,8 +223,16 @@ impl Upload {
 
     pub(crate) fn resume(&mut self) {
         if self.phase == Phase::Failed {
-            self.error = None;
+            // The object at the session's key isn't this file, and won't be.
+            let spoilt = self
+                .error
+                .take()
+                .is_some_and(|error| error.code == "checksum_mismatch");
+            if spoilt {
+                self.begin_anew();
+            }
             self.doubts = 0;
+            self.restarts = 0;
             self.control.clear();
             self.signing.clear();
             for part in self.parts.layout().parts() {

@@ -108,9 +108,11 @@ impl Upload {
             );
             return;
         }
-        if self.parts.comparable().is_empty() {
-            // Nothing tells whether the session was sealed for these bytes: seal it again, and see.
-            self.sealed = false;
+        if self.parts.comparable().is_empty() && self.session.is_some() {
+            // Nothing tells whether the session was sealed for these bytes, or whether a part of others
+            // is still on its way to it. Nothing is lost by a new one.
+            self.stop_sending(cx);
+            self.phase = Phase::Discarding;
         }
         self.source = Some(verify.source);
         self.file.last_modified_ms = verify.file.last_modified_ms;

@@ -4,7 +4,7 @@ mod host;
 
 use host::{Host, PART, crc, file, id, no_answer, part, server_error};
 use upload_engine::{
-    Action, Command, Durability, Event, Input, Outcome, SessionCall, SourceId, StagedPart, UploadStatus,
+    Action, Command, Durability, EngineConfig, Event, Input, Outcome, SourceId, StagedPart, UploadStatus,
 };
 use upload_protocol::{Checkpoint, CheckpointIntent, ErrorCode, PartLayout};
 
@@ -121,18 +121,37 @@ fn file_that_replaces_one_of_which_only_the_seal_is_left_gets_a_session_of_its_o
         source: SourceId(2),
         file: file("a", 2 * PART),
     });
-    host.run_but(&["put", "seal"]);
-    let (seal, Action::Call { call, .. }) = host.take("seal") else {
-        unreachable!()
-    };
-    assert!(matches!(call, SessionCall::Seal(_)));
-    host.input(Input::Done(
-        seal,
-        Outcome::Failed(server_error(ErrorCode::ChecksumMismatch)),
-    ));
     host.run();
     assert_eq!((host.count("abort"), host.count("start 1")), (1, 1));
     assert_eq!(host.snapshot(id(1)).status, UploadStatus::Completed);
+}
+
+#[test]
+fn session_sealed_for_other_bytes_is_given_up_for_a_new_one() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 2 * PART);
+    host.run_but(&["seal", "put"]);
+    host.fail("seal", server_error(ErrorCode::ChecksumMismatch));
+    host.run();
+    assert_eq!((host.count("abort"), host.count("start 1")), (1, 1));
+    assert_eq!(host.snapshot(id(1)).status, UploadStatus::Completed);
+}
+
+#[test]
+fn url_that_expires_while_it_waits_for_a_slot_is_not_used() {
+    let mut host = Host::with(EngineConfig {
+        parts_in_flight_max: 1,
+        ..EngineConfig::default()
+    });
+    host.url_lifetime_seconds = 25;
+    host.pick(id(1), "a", 3 * PART);
+    host.run_but(&["put"]);
+    host.advance(20_000);
+    let signed = host.count("sign");
+    host.succeed("put 1");
+    assert!(!host.waits_for("put"));
+    host.run_but(&["put"]);
+    assert_eq!((host.count("sign"), host.waits_for("put 2")), (signed + 1, true));
 }
 
 #[test]
