@@ -41,6 +41,9 @@ impl BucketAddress {
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
             return Err(refused("it has a query, a fragment or a user name".to_owned()));
         }
+        if url.path() != "/" {
+            return Err(refused(format!("it has the path `{}`", url.path())));
+        }
         let host = url
             .host_str()
             .ok_or_else(|| refused("it has no host".to_owned()))?;
@@ -50,7 +53,7 @@ impl BucketAddress {
                 Some(port) => format!("{host}:{port}"),
                 None => host.to_owned(),
             },
-            path_prefix: format!("{}/{bucket}", url.path().trim_end_matches('/')),
+            path_prefix: format!("/{bucket}"),
         })
     }
 
@@ -97,9 +100,9 @@ mod tests {
 
     #[test]
     fn custom_endpoint_is_addressed_path_style_without_its_default_port() {
-        let address = BucketAddress::of_endpoint("https://s3.example:443/base/", "b").unwrap();
+        let address = BucketAddress::of_endpoint("https://s3.example:443/", "b").unwrap();
         assert_eq!(address.origin(), "https://s3.example");
-        assert_eq!(address.path_prefix(), "/base/b");
+        assert_eq!(address.path_prefix(), "/b");
         let address = BucketAddress::of_endpoint("http://127.0.0.1:9000", "b").unwrap();
         assert_eq!(
             (address.authority(), address.path_prefix()),
@@ -119,7 +122,13 @@ mod tests {
 
     #[test]
     fn endpoint_that_is_no_http_url_is_refused_by_name() {
-        for endpoint in ["127.0.0.1:9000", "ftp://x", "http://x/?a=b", "http://u@x"] {
+        for endpoint in [
+            "127.0.0.1:9000",
+            "ftp://x",
+            "http://x/?a=b",
+            "http://u@x",
+            "http://x/base",
+        ] {
             let error = BucketAddress::of_endpoint(endpoint, "b").unwrap_err();
             assert!(error.to_string().contains(endpoint), "{error}");
         }

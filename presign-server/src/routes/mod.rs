@@ -71,7 +71,8 @@ pub fn router(state: AppState) -> Router {
         .with_state(uploads.clone());
     let guarded = Router::new()
         .nest("/api", api)
-        .fallback(get(page::serve).with_state(page::PageState::new(&uploads.storage().public_origin())))
+        .fallback(page::serve)
+        .with_state(page::PageState::new(&uploads.storage().public_origin()))
         .layer(from_fn_with_state(access, check_host));
     Router::new()
         .route("/health", get(health::health))

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::error::Result;
-use crate::http::problem::route_not_found;
+use crate::http::problem::{method_not_allowed, route_not_found};
 
 /// What `npm run build` has made. A debug build reads the folder at each request; a release build
 /// carries what was there when it was compiled.
@@ -52,7 +52,15 @@ pub(super) async fn serve(
     headers: HeaderMap,
 ) -> Result<Response> {
     let path = uri.path().trim_start_matches('/');
-    let Some((name, file)) = find(path) else {
+    let found = find(path);
+    if !matches!(method, Method::GET | Method::HEAD) && (found.is_some() || path.is_empty()) {
+        let mut response = method_not_allowed(method, uri).await.into_response();
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(response);
+    }
+    let Some((name, file)) = found else {
         if path.is_empty() {
             return Ok(html(&state, StatusCode::OK, Body::from(NOT_BUILT)));
         }

@@ -89,7 +89,7 @@ async fn part_url_equals_the_one_of_the_sdk() {
         (None, None, "videos"),
         (Some("token/+=="), None, "videos"),
         (None, Some("http://127.0.0.1:9000"), "b.with.dots"),
-        (Some("token"), Some("https://s3.example/base"), "bucket"),
+        (Some("token"), Some("https://s3.example"), "bucket"),
     ];
     for ((token, endpoint, bucket), key) in settings.iter().flat_map(|s| KEYS.iter().map(move |k| (s, k))) {
         for checksum in [Some(crc), None] {

@@ -1,0 +1,61 @@
+//! Which setting wins.
+
+use clap::Parser as _;
+use presign_server::config::{Args, Config, Environment, StoreConfig};
+
+fn load(arguments: &[&str], part_size: Option<&str>, yaml: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdfast.yaml");
+    std::fs::write(&path, yaml).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    let arguments = [&["presign-server", "--config", &path], arguments].concat();
+    let environment = Environment {
+        part_size_bytes: part_size.map(str::to_owned),
+        ..Environment::default()
+    };
+    Config::load(Args::parse_from(arguments), environment).map_err(|error| error.to_string())
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let part_size = |config: Config| config.policy.part_size_bytes / 1_048_576;
+    let yaml = "part_size_bytes: 12582912";
+    let flag = ["--part-size-bytes", "10485760"];
+    assert_eq!(part_size(load(&flag, Some("6291456"), yaml).unwrap()), 10);
+    assert_eq!(part_size(load(&[], Some("6291456"), yaml).unwrap()), 6);
+    assert_eq!(part_size(load(&[], None, yaml).unwrap()), 12);
+    assert_eq!(part_size(load(&[], None, "").unwrap()), 8);
+}
+
+#[test]
+fn without_a_bucket_the_embedded_store_runs() {
+    assert!(matches!(
+        load(&[], None, "").unwrap().store,
+        StoreConfig::Embedded { .. }
+    ));
+    let config = load(&[], None, "s3_bucket: videos\ns3_region: eu-central-1").unwrap();
+    assert!(matches!(config.store, StoreConfig::Bucket { bucket, .. } if bucket == "videos"));
+}
+
+#[test]
+fn setting_nobody_knows_is_refused_by_name() {
+    let error = load(&[], None, "part_size: 5").unwrap_err();
+    assert!(error.contains("part_size"), "{error}");
+}
+
+#[test]
+fn lists_are_read_from_the_file_and_from_repeated_flags() {
+    let yaml = "cors_allowed_origin: ['https://a.example', 'https://b.example']";
+    assert_eq!(load(&[], None, yaml).unwrap().access.origins().len(), 2);
+    let flags = [
+        "--cors-allowed-origin",
+        "https://c.example",
+        "--cors-allowed-origin",
+        "https://d.example",
+    ];
+    let config = load(&flags, None, "").unwrap();
+    assert_eq!(
+        config.access.origins(),
+        ["https://c.example", "https://d.example"]
+    );
+}
