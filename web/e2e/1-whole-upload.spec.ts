@@ -25,10 +25,11 @@ test('a 200 MiB file uploads and its page shows every state on the way without a
 test('a thousand small files upload without a long task', async ({ scenario }) => {
   const stack = await scenario.start();
   const page = await scenario.visitor(stack).open();
-  const bytes = Buffer.alloc(10 * 1024, 'holdfast');
-  const names = Array.from({ length: 1000 }, (_, index) => `note-${index}.txt`);
+  const files = Array.from({ length: 1000 }, (_, index) =>
+    scenario.file(`note-${index}.txt`, 10 * 1024, 1000 + index),
+  );
 
-  await page.pickMade(...names.map((name) => ({ name, bytes })));
+  await page.pick(...files);
   await expect(page.page.locator('[data-testid="upload"][data-status="completed"]')).toHaveCount(1000, {
     timeout: 120_000,
   });

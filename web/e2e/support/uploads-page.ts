@@ -76,7 +76,10 @@ export class UploadsPage {
   /** Waits until at least this share, 0 to 1, is sent. */
   async hasSent(name: string, share: number): Promise<void> {
     await expect
-      .poll(async () => (await this.state(name)).progress, { timeout: 60_000, intervals: [50] })
+      .poll(async () => (await this.rows()).find((row) => row.name === name)?.progress ?? 0, {
+        timeout: 60_000,
+        intervals: [50],
+      })
       .toBeGreaterThanOrEqual(share);
   }
 
