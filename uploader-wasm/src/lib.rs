@@ -12,6 +12,7 @@
 
 pub mod browser;
 pub mod engine;
+pub mod json;
 pub mod messages;
 pub mod net;
 pub mod page;

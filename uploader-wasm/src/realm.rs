@@ -27,11 +27,13 @@ impl Realm {
         // No URL contains a line feed: two realms never hash the same text.
         hasher.update(b"\n");
         hasher.update(self.scope.as_bytes());
-        hasher
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let mut name = String::with_capacity(64);
+        for byte in hasher.finalize() {
+            for digit in [byte >> 4, byte & 15] {
+                name.extend(char::from_digit(u32::from(digit), 16));
+            }
+        }
+        name
     }
 }
 

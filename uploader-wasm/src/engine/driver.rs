@@ -130,7 +130,7 @@ impl Driver {
 
     /// A page wants to see and command this engine's uploads. What its staging worker was doing for
     /// this engine is given out again: the page may have lost it.
-    pub(super) fn attach(self: &Rc<Self>, page: PageId, link: Link) {
+    pub(super) fn attach(self: &Rc<Self>, page: PageId, link: &Link) {
         let orphans = {
             let mut state = self.state.borrow_mut();
             state.pages.insert(page, link.clone());

@@ -57,7 +57,7 @@ pub fn start_engine() {
 
 /// Takes a page's port. What the page has sent on it already is waiting in it.
 #[wasm_bindgen(js_name = engineConnect)]
-pub fn engine_connect(port: MessagePort) {
+pub fn engine_connect(port: &MessagePort) {
     let pages_port = port.clone();
     let mut connected: Option<(PageId, Rc<Node>)> = None;
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -76,7 +76,7 @@ pub fn engine_connect(port: MessagePort) {
         }
     });
     port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    bug::remember_port(&port);
+    bug::remember_port(port);
     // Lives as long as its port, of which the browser keeps count, not we.
     on_message.forget();
 }

@@ -70,7 +70,7 @@ impl Node {
         let page = hello.page;
         self.state.borrow_mut().pages.insert(page, (port, hello.clone()));
         match self.driver() {
-            Some(driver) => driver.attach(page, link),
+            Some(driver) => driver.attach(page, &link),
             None => self.broadcast(OnChannel::Join(hello)),
         }
     }
@@ -117,7 +117,7 @@ impl Node {
                 .collect()
         };
         for (page, link) in pages {
-            driver.attach(page, link);
+            driver.attach(page, &link);
         }
         self.broadcast(OnChannel::HolderHere);
     }
@@ -164,7 +164,7 @@ impl Node {
                     && hello.realm == self.realm
                 {
                     self.watch(&hello);
-                    driver.attach(hello.page, Link::Channel(channel.clone(), hello.page));
+                    driver.attach(hello.page, &Link::Channel(channel.clone(), hello.page));
                 }
             }
             (OnChannel::FromPage { page, message }, Some(driver)) => driver.on_page_message(page, message),

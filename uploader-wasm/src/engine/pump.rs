@@ -5,13 +5,12 @@ use std::rc::Rc;
 
 use futures::future::abortable;
 use gloo_timers::callback::Timeout;
-use upload_engine::{
-    Action, ActionId, Event, Failure, Input, Outcome, Output, PartBytes, SourceId, UploadSnapshot,
-};
+use upload_engine::{Action, ActionId, Engine, Event, Failure, Input, Outcome, Output, PartBytes, SourceId};
 use upload_protocol::{ByteRange, ClientUploadId};
 use wasm_bindgen_futures::spawn_local;
 
 use super::driver::{Driver, now};
+use super::publisher::Headline;
 use super::tasks::job_failure;
 use crate::browser::monotonic_ms;
 use crate::messages::{JobId, JobTarget, StagingJob, ToPage, to_js};
@@ -227,23 +226,10 @@ impl Driver {
 
     fn is_urgent(&self) -> bool {
         let state = self.state.borrow();
-        state.publisher.changed().any(|upload| {
-            state
-                .publisher
-                .is_urgent(upload, self.headline(&state.engine, upload))
-        })
-    }
-
-    fn headline(
-        &self,
-        engine: &upload_engine::Engine,
-        upload: ClientUploadId,
-    ) -> Option<super::publisher::Headline> {
-        engine.snapshot(now(), upload).map(
-            |UploadSnapshot {
-                 status, durability, ..
-             }| (status, durability),
-        )
+        state
+            .publisher
+            .changed()
+            .any(|upload| state.publisher.is_urgent(upload, headline(&state.engine, upload)))
     }
 
     /// Sees to it that pages are told what changed, at the next tenth of a second.
@@ -275,7 +261,7 @@ impl Driver {
             let engine = &state.engine;
             let changes = state
                 .publisher
-                .take(monotonic_ms(), |upload| self.headline(engine, upload));
+                .take(monotonic_ms(), |upload| headline(engine, upload));
             let snapshot = |upload: &ClientUploadId| engine.snapshot(now(), *upload);
             PageMessage::Snapshot {
                 engine: self.view.clone(),
@@ -341,4 +327,9 @@ impl Driver {
             link.post(&message);
         }
     }
+}
+
+fn headline(engine: &Engine, upload: ClientUploadId) -> Option<Headline> {
+    let snapshot = engine.snapshot(now(), upload)?;
+    Some((snapshot.status, snapshot.durability))
 }

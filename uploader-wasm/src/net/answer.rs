@@ -3,6 +3,8 @@
 use upload_engine::Failure;
 use upload_protocol::Problem;
 
+use crate::json;
+
 /// Longest detail taken over from an answer, in characters.
 const DETAIL_LENGTH_MAX: usize = 300;
 
@@ -18,7 +20,7 @@ pub(super) struct Answer<'a> {
 impl Answer<'_> {
     /// The failure that a control call's error status means.
     pub(super) fn of_server(&self) -> Failure {
-        let problem = serde_json::from_str::<Problem>(self.body).ok();
+        let problem = json::read::<Problem>(self.body).ok();
         let code = problem.as_ref().map(|problem| problem.code);
         let detail = problem.map_or_else(|| self.body.to_owned(), |problem| problem.detail);
         Failure::Http {

@@ -2,7 +2,6 @@
 
 use futures::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use upload_engine::{Failure, Outcome, SessionCall};
 use upload_protocol::{IdempotencyKey, SessionId, StartRequest, UploadToken};
@@ -12,6 +11,7 @@ use web_sys::{AbortController, Headers, RequestCache, RequestInit, Response};
 
 use super::answer::{Answer, shorten};
 use crate::browser::{fault, worker_scope};
+use crate::json;
 
 /// A call that isn't answered for so long is given up, in milliseconds. A complete of 10,000 parts may
 /// take a store many seconds.
@@ -45,7 +45,7 @@ impl Server {
             method: "POST",
             url: self.sessions_url.clone(),
             headers: vec![(IdempotencyKey::HEADER, key.to_string())],
-            body: json(request),
+            body: json::write(request).ok(),
         };
         answered(call.send_for().await.map(Box::new), Outcome::Started)
     }
@@ -60,7 +60,7 @@ impl Server {
         };
         match call {
             SessionCall::Sign(request) => answered(
-                at("POST", "/parts", json(request)).send_for().await,
+                at("POST", "/parts", json::write(request).ok()).send_for().await,
                 Outcome::Signed,
             ),
             SessionCall::Fetch => answered(
@@ -68,11 +68,13 @@ impl Server {
                 Outcome::Session,
             ),
             SessionCall::Seal(request) => answered(
-                at("POST", "/seal", json(request)).send_for().await,
+                at("POST", "/seal", json::write(request).ok()).send_for().await,
                 Outcome::Sealed,
             ),
             SessionCall::Complete(request) => answered(
-                at("POST", "/complete", json(request)).send_for().await,
+                at("POST", "/complete", json::write(request).ok())
+                    .send_for()
+                    .await,
                 Outcome::Completed,
             ),
             SessionCall::Abort => answered(at("DELETE", "", None).send().await, |_| Outcome::Done),
@@ -84,7 +86,7 @@ impl Call {
     /// Sends, and reads the answer as `T`.
     async fn send_for<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         let body = self.send().await?;
-        serde_json::from_str(&body).map_err(|error| Failure::InvalidAnswer {
+        json::read(&body).map_err(|error| Failure::InvalidAnswer {
             detail: format!("{} {}: {error}", self.method, self.path()),
         })
     }
@@ -176,8 +178,4 @@ fn transport(thrown: &JsValue) -> Failure {
     Failure::Transport {
         detail: shorten(&fault(thrown).to_string()),
     }
-}
-
-fn json<T: Serialize>(value: &T) -> Option<String> {
-    serde_json::to_string(value).ok()
 }

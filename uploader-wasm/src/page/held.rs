@@ -22,23 +22,20 @@ pub(super) struct Held<F> {
     pub(super) as_new: bool,
 }
 
-/// The part of an engine's message that this module reads.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum Heard {
-    Snapshot {
-        engine: HeardEngine,
-        uploads: Vec<HeardUpload>,
-        removed: Vec<String>,
-        full: bool,
-    },
-    Event {
-        event: EventName,
-        upload_id: String,
-        #[serde(default)]
-        picked_as: Option<String>,
-    },
-    EngineBug {},
+/// The part of an engine's message that this module reads. One struct for every kind of message: an
+/// enum told apart by a field would be read twice.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Heard {
+    /// Of a snapshot.
+    pub(super) engine: Option<HeardEngine>,
+    pub(super) uploads: Vec<HeardUpload>,
+    pub(super) removed: Vec<String>,
+    pub(super) full: bool,
+    /// Of an event.
+    event: Option<EventName>,
+    upload_id: Option<String>,
+    picked_as: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -72,36 +69,28 @@ impl<F> HeldFiles<F> {
 
     /// Lets go of files that no upload will need, and follows those that were taken for another one.
     pub(super) fn on_heard(&mut self, heard: &Heard) {
-        match heard {
-            Heard::Snapshot { uploads, removed, .. } => {
-                for upload in uploads {
-                    if matches!(upload.status, StatusView::Completed | StatusView::Cancelled) {
-                        self.drop_file(&upload.upload_id);
-                    }
-                }
-                for upload in removed {
-                    self.drop_file(upload);
-                }
+        for upload in &heard.uploads {
+            if matches!(upload.status, StatusView::Completed | StatusView::Cancelled) {
+                self.drop_file(&upload.upload_id);
             }
-            Heard::Event {
-                event: EventName::FileAccepted,
-                upload_id,
-                picked_as: Some(picked_as),
-            } => {
+        }
+        for upload in &heard.removed {
+            self.drop_file(upload);
+        }
+        let Some(picked_as) = &heard.picked_as else { return };
+        match heard.event {
+            Some(EventName::FileAccepted) => {
+                let upload = heard.upload_id.as_deref().and_then(ClientUploadId::parse);
                 if let Some(held) = self.drop_file(picked_as)
-                    && let Some(upload) = ClientUploadId::parse(upload_id)
+                    && let Some(upload) = upload
                 {
                     self.files.insert(upload, held);
                 }
             }
-            Heard::Event {
-                event: EventName::FileRefused,
-                picked_as: Some(picked_as),
-                ..
-            } => {
+            Some(EventName::FileRefused) => {
                 self.drop_file(picked_as);
             }
-            Heard::Event { .. } | Heard::EngineBug {} => {}
+            _ => {}
         }
     }
 
@@ -121,22 +110,21 @@ mod tests {
     }
 
     fn event(event: EventName, upload: u128, picked_as: u128) -> Heard {
-        Heard::Event {
-            event,
-            upload_id: id(upload).to_string(),
+        Heard {
+            event: Some(event),
+            upload_id: Some(id(upload).to_string()),
             picked_as: Some(id(picked_as).to_string()),
+            ..Heard::default()
         }
     }
 
     fn status(upload: u128, status: StatusView) -> Heard {
-        Heard::Snapshot {
-            engine: HeardEngine { instance: "x".into() },
+        Heard {
             uploads: vec![HeardUpload {
                 upload_id: id(upload).to_string(),
                 status,
             }],
-            removed: vec![],
-            full: false,
+            ..Heard::default()
         }
     }
 
@@ -179,22 +167,23 @@ mod tests {
     #[test]
     fn messages_of_the_engine_are_heard() {
         use crate::view::{EngineView, HostKind, PageMessage};
-        let messages = [
-            PageMessage::Snapshot {
-                engine: EngineView {
-                    instance: "x".into(),
-                    host: HostKind::SharedWorker,
-                },
-                uploads: vec![],
-                removed: vec!["r".into()],
-                full: true,
+        let read = |message: &PageMessage| -> Heard {
+            serde_json::from_str(&serde_json::to_string(message).unwrap()).unwrap()
+        };
+        let snapshot = read(&PageMessage::Snapshot {
+            engine: EngineView {
+                instance: "x".into(),
+                host: HostKind::SharedWorker,
             },
-            PageMessage::event(EventName::Safe, id(1)),
-            PageMessage::EngineBug { detail: "d".into() },
-        ];
-        for message in messages {
-            let json = serde_json::to_string(&message).unwrap();
-            assert!(serde_json::from_str::<Heard>(&json).is_ok(), "{json}");
-        }
+            uploads: vec![],
+            removed: vec!["r".into()],
+            full: true,
+        });
+        assert_eq!(snapshot.engine, Some(HeardEngine { instance: "x".into() }));
+        assert_eq!((snapshot.full, snapshot.removed), (true, vec!["r".to_owned()]));
+        let event = read(&PageMessage::event(EventName::Safe, id(1)));
+        assert_eq!(event.event, Some(EventName::Safe));
+        let bug = read(&PageMessage::EngineBug { detail: "d".into() });
+        assert_eq!(bug, Heard::default());
     }
 }

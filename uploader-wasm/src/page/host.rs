@@ -238,9 +238,8 @@ impl Page {
 
     fn on_heard(self: &Rc<Self>, heard: &Heard) {
         self.state.borrow_mut().held.on_heard(heard);
-        if let Heard::Snapshot {
-            engine, full: true, ..
-        } = heard
+        if let Some(engine) = &heard.engine
+            && heard.full
         {
             self.on_attached(&engine.instance);
         }

@@ -4,6 +4,9 @@
 use upload_protocol::{Crc64Nvme, PartNumber};
 use uuid::Uuid;
 
+/// Ends the name of a part that is being written.
+const HALF: &str = ".half";
+
 /// What a file in an upload's folder is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PartFileName {
@@ -20,12 +23,12 @@ pub(super) fn whole(part: PartNumber, crc: Crc64Nvme) -> String {
 
 /// The name of a part while it is being written. Random, so that two writers never share one.
 pub(super) fn half(part: PartNumber, nonce: Uuid) -> String {
-    format!("{part}-{}.half", nonce.simple())
+    format!("{part}-{}{HALF}", nonce.simple())
 }
 
 /// Reads a name. `None` for a file that isn't ours to judge.
 pub(super) fn read(name: &str) -> Option<PartFileName> {
-    if name.ends_with(".half") {
+    if name.strip_suffix(HALF).is_some() {
         return Some(PartFileName::Half);
     }
     let (part, crc) = name.split_once('-')?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use upload_protocol::{CHECKPOINT_VERSION, Checkpoint};
 
 use super::fault::StorageFault;
+use crate::json;
 use crate::realm::Realm;
 
 /// The version this build writes. The database's own version is never raised: an old tab would block
@@ -17,7 +18,8 @@ const ROW_AGE_MS_MAX: f64 = 7.0 * 24.0 * 3600.0 * 1000.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
-    row_version: u32,
+    #[serde(rename = "rowVersion")]
+    version: u32,
     endpoint: String,
     scope: String,
     saved_at_ms: f64,
@@ -40,24 +42,23 @@ impl Row {
     /// The row of a checkpoint saved now, ms since 1970.
     pub(super) fn new(realm: &Realm, checkpoint: &Checkpoint, now_ms: f64) -> Result<Self, StorageFault> {
         Ok(Self {
-            row_version: ROW_VERSION,
+            version: ROW_VERSION,
             endpoint: realm.endpoint.clone(),
             scope: realm.scope.clone(),
             saved_at_ms: now_ms,
-            checkpoint: serde_json::to_string(checkpoint)
-                .map_err(|error| StorageFault::Unavailable(error.to_string()))?,
+            checkpoint: json::write(checkpoint).map_err(StorageFault::Unavailable)?,
         })
     }
 
     /// What becomes of the row, now in ms since 1970.
     pub(super) fn fate(&self, now_ms: f64) -> RowFate {
-        if self.row_version > ROW_VERSION {
+        if self.version > ROW_VERSION {
             return RowFate::LeaveAlone;
         }
         if now_ms - self.saved_at_ms > ROW_AGE_MS_MAX {
             return RowFate::Expired;
         }
-        match serde_json::from_str::<Checkpoint>(&self.checkpoint) {
+        match json::read::<Checkpoint>(&self.checkpoint) {
             Ok(checkpoint) if checkpoint.version <= CHECKPOINT_VERSION => {
                 RowFate::Restore(Box::new(checkpoint))
             }
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn row_of_a_newer_build_is_left_alone_even_when_old() {
         let newer = Row {
-            row_version: ROW_VERSION + 1,
+            version: ROW_VERSION + 1,
             ..row()
         };
         assert_eq!(newer.fate(NOW_MS + 2.0 * ROW_AGE_MS_MAX), RowFate::LeaveAlone);

@@ -85,12 +85,13 @@ fn numbers_that_are_no_size_are_refused() {
     }
 }
 
+/// The command that writes them anew.
+const GENERATE: &str = "HOLDFAST_GENERATE=1 cargo test -p uploader-wasm generated";
+
 /// All generated declarations, as they stand in `web/src/generated/messages.ts`.
 fn declarations() -> String {
     let config = Config::new();
-    let mut text = String::from(
-        "// Generated from uploader-wasm/src/view.rs by `npm run generate`. Do not edit: a test compares it.\n",
-    );
+    let mut text = format!("// Generated from uploader-wasm/src/view.rs. Do not edit: `{GENERATE}`.\n");
     let mut declare = |docs: Option<String>, declaration: String| {
         text.push('\n');
         text.push_str(&docs.unwrap_or_default());
@@ -121,7 +122,6 @@ fn generated_typescript_is_up_to_date() {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == expected,
-        "web/src/generated/messages.ts differs from uploader-wasm/src/view.rs: run \
-         `HOLDFAST_GENERATE=1 cargo test -p uploader-wasm generated_typescript`"
+        "web/src/generated/messages.ts differs from uploader-wasm/src/view.rs: run `{GENERATE}`"
     );
 }

@@ -1,4 +1,4 @@
-// Generated from uploader-wasm/src/view.rs by `npm run generate`. Do not edit: a test compares it.
+// Generated from uploader-wasm/src/view.rs. Do not edit: `HOLDFAST_GENERATE=1 cargo test -p uploader-wasm generated`.
 
 /**
  * What the engine tells a page.
