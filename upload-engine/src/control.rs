@@ -115,14 +115,36 @@ impl Upload {
     /// Saves the checkpoint when it isn't what it should be, one write at a time.
     pub(crate) fn drive_save(&mut self, cx: &mut Context) {
         let ended = matches!(self.phase, Phase::Completed | Phase::Cancelled);
-        if !self.unsaved || ended || self.is_saving() {
+        if !self.unsaved || ended || self.is_saving() || self.deletes_stale_parts() {
             return;
+        }
+        if self.stale_part_stays {
+            // As if it could not be written: the one on disk is the lesser evil.
+            self.unsaved = false;
+            return self.on_saved(*self.parts.layout(), false);
         }
         self.unsaved = false;
         let checkpoint = Box::new(self.checkpoint());
         let layout = checkpoint.layout;
         let id = cx.act(self.id, Action::SaveCheckpoint { checkpoint });
         self.pending.insert(id, Pending::Save(layout));
+    }
+
+    /// Parts that must never be sent are still on disk, or on their way there. Until they are gone no
+    /// checkpoint may be written: the last part of one layout can be as long as any part of another, and
+    /// a later visit would take it for its own.
+    fn deletes_stale_parts(&self) -> bool {
+        self.pending.values().any(|pending| match pending {
+            Pending::Free { stale } => *stale,
+            Pending::Stage(job) => job.layout != *self.parts.layout(),
+            _ => false,
+        })
+    }
+
+    /// A part has been deleted from disk, or could not be.
+    pub(crate) fn on_freed(&mut self, stale: bool, freed: bool) {
+        self.staging_blocked = false;
+        self.stale_part_stays |= stale && !freed;
     }
 
     pub(crate) fn on_saved(&mut self, layout: PartLayout, saved: bool) {
@@ -138,10 +160,12 @@ impl Upload {
     /// Deletes what an ended upload left on disk, once nothing is being written any more.
     pub(crate) fn drive_forget(&mut self, cx: &mut Context) {
         let ended = matches!(self.phase, Phase::Completed | Phase::Cancelled);
-        let writing = self
-            .pending
-            .values()
-            .any(|pending| matches!(pending, Pending::Save(_) | Pending::Stage(_) | Pending::Free));
+        let writing = self.pending.values().any(|pending| {
+            matches!(
+                pending,
+                Pending::Save(_) | Pending::Stage(_) | Pending::Free { .. }
+            )
+        });
         if ended && !self.forgotten && !writing {
             self.forgotten = true;
             let id = cx.act(self.id, Action::Forget { upload: self.id });
@@ -360,7 +384,7 @@ impl Upload {
     /// The server cuts the file otherwise than expected: what was hashed and staged is of no use.
     fn adopt_layout(&mut self, cx: &mut Context, layout: PartLayout) {
         for (part, crc) in self.parts.staged() {
-            self.free(cx, part, crc);
+            self.free_stale(cx, part, crc);
         }
         for (id, pending) in self.pending.clone() {
             if let Pending::Hash(_) = pending {

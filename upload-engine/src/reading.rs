@@ -158,10 +158,10 @@ impl Upload {
         cx.stages_in_flight = cx.stages_in_flight.saturating_sub(1);
         let current = layout == *self.parts.layout();
         match result {
-            Ok(crc) if !current => self.free(cx, number, crc),
+            Ok(crc) if !current => self.free_stale(cx, number, crc),
             Ok(crc) if self.contradicts(number, crc) => {
                 self.unstage(number);
-                self.free(cx, number, crc);
+                self.free_stale(cx, number, crc);
                 self.lose_source(cx, Some(source), "its content changed");
             }
             Ok(crc) => {
@@ -221,6 +221,15 @@ impl Upload {
     }
 
     pub(crate) fn free(&mut self, cx: &mut Context, part: PartNumber, crc: Crc64Nvme) {
+        self.delete(cx, part, crc, false);
+    }
+
+    /// Deletes a part that is not of this layout or not of this file.
+    pub(crate) fn free_stale(&mut self, cx: &mut Context, part: PartNumber, crc: Crc64Nvme) {
+        self.delete(cx, part, crc, true);
+    }
+
+    fn delete(&mut self, cx: &mut Context, part: PartNumber, crc: Crc64Nvme, stale: bool) {
         let id = cx.act(
             self.id,
             Action::FreePart {
@@ -229,7 +238,7 @@ impl Upload {
                 crc,
             },
         );
-        self.pending.insert(id, Pending::Free);
+        self.pending.insert(id, Pending::Free { stale });
     }
 
     /// A staged copy is gone or rotten: back to the picked file, or to the person.

@@ -39,7 +39,7 @@ impl Upload {
                 });
             } else {
                 // Of another layout, cut short, or a second copy: never to be sent.
-                upload.free(cx, number, crc);
+                upload.free_stale(cx, number, crc);
             }
         }
         match checkpoint.intent {

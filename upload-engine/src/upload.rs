@@ -54,7 +54,10 @@ pub(crate) enum Pending {
     Hash(PartNumber),
     Stage(StageJob),
     Verify(PartNumber),
-    Free,
+    Free {
+        /// It must never be sent, on no later visit either.
+        stale: bool,
+    },
     Forget,
     /// Of a checkpoint with this layout.
     Save(PartLayout),
@@ -105,6 +108,8 @@ pub(crate) struct Upload {
     pub(crate) resumable: bool,
     /// How the checkpoint on disk cuts the file.
     pub(crate) saved_layout: Option<PartLayout>,
+    /// A part that must never be sent could not be deleted from disk.
+    pub(crate) stale_part_stays: bool,
     pub(crate) resumed: bool,
     pub(crate) verify: Option<Verify>,
     pub(crate) control: Lane,
@@ -143,6 +148,7 @@ impl Upload {
             error: None,
             resumable: false,
             saved_layout: None,
+            stale_part_stays: false,
             resumed: false,
             verify: None,
             control: Lane::default(),
@@ -309,7 +315,7 @@ impl Upload {
             (Pending::Hash(part), outcome) => self.on_hashed(cx, part, checksum(outcome)),
             (Pending::Stage(job), outcome) => self.on_staged(cx, job, checksum(outcome)),
             (Pending::Verify(part), outcome) => self.on_verified(cx, part, checksum(outcome)),
-            (Pending::Free, _) => self.staging_blocked = false,
+            (Pending::Free { stale }, outcome) => self.on_freed(stale, matches!(outcome, Outcome::Done)),
             // What could not be deleted is found and deleted on the next visit.
             (Pending::Forget, _) => {}
             (Pending::Save(layout), outcome) => self.on_saved(layout, matches!(outcome, Outcome::Done)),

@@ -4,7 +4,8 @@ mod host;
 
 use host::{Host, PART, crc, file, id, no_answer, part, server_error};
 use upload_engine::{
-    Action, Command, Durability, EngineConfig, Event, Input, Outcome, SourceId, StagedPart, UploadStatus,
+    Action, Command, Durability, EngineConfig, Event, Failure, Input, Outcome, SourceId, StagedPart,
+    UploadStatus,
 };
 use upload_protocol::{Checkpoint, CheckpointIntent, ErrorCode, PartLayout};
 
@@ -32,8 +33,36 @@ fn staged_file_is_not_safe_before_the_server_has_cut_it() {
     // And rightly so: the server cuts it otherwise, and no staged part fits.
     host.part_size_bytes = 2 * PART;
     host.wait();
-    host.run_but(&["put"]);
+    host.run_but(&["put", "free"]);
     assert_eq!(host.count("free"), 3);
+    // A checkpoint that names the new cut would make the old part 2, as long as the new one, its own.
+    assert_eq!(host.count("save"), 1);
+    host.run_but(&["put", "free 1"]);
+    assert_eq!(host.count("save"), 1);
+    host.succeed("free 1");
+    assert_eq!(host.count("save"), 2);
+}
+
+#[test]
+fn part_of_another_cut_that_stays_on_disk_costs_the_checkpoint_and_nothing_else() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 3 * PART);
+    host.run_but(&["start"]);
+    host.fail("start", no_answer());
+    host.run_but(&["start"]);
+    host.part_size_bytes = 2 * PART;
+    host.wait();
+    host.run_but(&["put", "free"]);
+    host.fail(
+        "free",
+        Failure::StorageUnavailable {
+            detail: "locked".into(),
+        },
+    );
+    host.run_but(&["put"]);
+    assert_eq!((host.count("save"), host.snapshot(id(1)).resumable), (1, false));
+    host.run();
+    assert_eq!(host.snapshot(id(1)).status, UploadStatus::Completed);
 }
 
 #[test]
