@@ -173,7 +173,9 @@ impl Page {
         spawn_local(async move {
             if locks_available() {
                 let lock = HeldLock::acquire(&connecting.id.lock_name()).await;
-                connecting.state.borrow_mut().page_lock = Some(lock);
+                let mut state = connecting.state.borrow_mut();
+                // A page that was closed meanwhile gives it back.
+                state.page_lock = (!state.closed).then_some(lock);
             }
             connecting.connect();
         });
