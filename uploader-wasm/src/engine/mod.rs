@@ -1,6 +1,6 @@
 //! The engine worker: shared by the pages of an origin, or of one page.
 //!
-//! One worker serves every realm its pages name, each by a [`node`] of its own.
+//! One worker serves every realm its pages name, each apart from the others.
 
 mod bug;
 mod clock;
