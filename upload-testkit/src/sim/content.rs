@@ -18,6 +18,12 @@ pub(super) struct Bytes {
 
 impl Bytes {
     pub(super) fn of(content: Content, range: ByteRange) -> Self {
+        // No bytes are the same wherever they come from.
+        let content = if range.size_bytes() == 0 {
+            Content(0)
+        } else {
+            content
+        };
         Self {
             content,
             range,
@@ -41,7 +47,11 @@ impl Bytes {
             return Crc64Nvme::EMPTY;
         }
         let words = [self.content.0, self.range.start, self.range.end, self.flip];
-        Crc64Nvme(words.into_iter().fold(0x9e37_79b9_7f4a_7c15, |hash, word| mix(hash ^ word)))
+        Crc64Nvme(
+            words
+                .into_iter()
+                .fold(0x9e37_79b9_7f4a_7c15, |hash, word| mix(hash ^ word)),
+        )
     }
 }
 
@@ -56,7 +66,9 @@ pub(super) fn combined(parts: impl IntoIterator<Item = Bytes>) -> Crc64Nvme {
 
 /// A content cut by a layout.
 pub(super) fn cut(content: Content, layout: PartLayout) -> impl Iterator<Item = Bytes> {
-    layout.parts().map(move |part| Bytes::of(content, layout.range(part)))
+    layout
+        .parts()
+        .map(move |part| Bytes::of(content, layout.range(part)))
 }
 
 /// Sebastiano Vigna's splitmix64. <https://prng.di.unimi.it/splitmix64.c>

@@ -183,10 +183,26 @@ impl World {
         }
         let incarnation = self.host.incarnation;
         let of_it = |event: &Event| match event {
-            Event::Arrive { incarnation: i, action, .. }
-            | Event::Disk { incarnation: i, action, .. }
-            | Event::Deliver { incarnation: i, action, .. }
-            | Event::Progress { incarnation: i, action, .. } => *i == incarnation && *action == id,
+            Event::Arrive {
+                incarnation: i,
+                action,
+                ..
+            }
+            | Event::Disk {
+                incarnation: i,
+                action,
+                ..
+            }
+            | Event::Deliver {
+                incarnation: i,
+                action,
+                ..
+            }
+            | Event::Progress {
+                incarnation: i,
+                action,
+                ..
+            } => *i == incarnation && *action == id,
             _ => false,
         };
         for (at_ms, event) in self.take_events(of_it) {
@@ -227,7 +243,7 @@ impl World {
     }
 
     pub(super) fn disk_takes_effect(&mut self, action: ActionId, op: DiskOp) {
-        let failing = matches!(op, DiskOp::Stage(..) | DiskOp::Save(_));
+        let failing = matches!(op, DiskOp::Stage(..) | DiskOp::Save(_) | DiskOp::Free(..));
         if failing && self.chance(self.options.faults.disk_error) {
             let failure = Failure::StorageUnavailable {
                 detail: "the disk is out of sorts".to_owned(),
@@ -253,12 +269,11 @@ impl World {
     }
 
     /// The host learns how an action ended.
-    pub(super) fn deliver(&mut self, action: ActionId, outcome: Outcome) -> Result<(), Violation> {
+    pub(super) fn deliver(&mut self, action: ActionId, outcome: Outcome) {
         if let Some(outstanding) = self.host.outstanding.remove(&action) {
             self.note_outcome(&outstanding, &outcome);
         }
         self.input(Input::Done(action, outcome));
-        Ok(())
     }
 
     /// The host dies with all it had in memory. Requests that have left arrive or don't; writes that

@@ -3,11 +3,12 @@
 //!
 //! The same seed and options give the same run, to the last output. A file's bytes are never made: a
 //! stretch of them is told apart by where it comes from (`content.rs`), so that 10,000 parts are
-//! simulated in a fraction of a second. What must hold stands in `oracle.rs`.
+//! simulated in a fraction of a second. What must hold stands in `oracle.rs` and `inspect.rs`.
 
 mod content;
 mod disk;
 mod host;
+mod inspect;
 mod network;
 mod options;
 mod oracle;

@@ -80,8 +80,16 @@ impl World {
         let travel_ms = latency_ms + bytes.size_bytes() * 1000 / rate;
         let stalls = self.chance(faults.stall);
         let lost = self.chance(faults.request_lost);
-        let steps = if bytes.size_bytes() == 0 { 0 } else { 2 + travel_ms / 5_000 };
-        let until = if stalls || lost { self.rng.u64(..=steps) } else { steps };
+        let steps = if bytes.size_bytes() == 0 {
+            0
+        } else {
+            2 + travel_ms / 5_000
+        };
+        let until = if stalls || lost {
+            self.rng.u64(..=steps)
+        } else {
+            steps
+        };
         for step in 1..=until {
             let incarnation = self.host.incarnation;
             self.after(
@@ -152,7 +160,7 @@ impl World {
         &mut self,
         incarnation: u32,
         action: ActionId,
-        request: Request,
+        request: &Request,
         fate: Fate,
     ) -> Result<(), Violation> {
         let latency_ms = self.latency_ms();
@@ -160,7 +168,7 @@ impl World {
             transport("connection lost")
         } else {
             let again = self.backend.store.stored_again;
-            let outcome = self.take_effect(&request)?;
+            let outcome = self.take_effect(request)?;
             if fate == Fate::Copy {
                 // What the network repeats by itself is not the engine's doing.
                 self.backend.store.stored_again = again;
@@ -217,7 +225,9 @@ impl World {
                     self.check_stored(url, *bytes)?;
                     Outcome::Put
                 }
-                Err(refusal) if refusal.code == "AccessDenied" && self.chance(self.options.faults.hidden_403) => {
+                Err(refusal)
+                    if refusal.code == "AccessDenied" && self.chance(self.options.faults.hidden_403) =>
+                {
                     transport("403 without a CORS header")
                 }
                 Err(refusal) => store_error(refusal.status, refusal.code, None),
@@ -243,12 +253,12 @@ impl World {
     }
 
     /// Something that comes over the world by itself.
-    pub(super) fn fault(&mut self, event: Event) {
+    pub(super) fn fault(&mut self, event: &Event) {
         if self.calm && !matches!(event, Event::Online | Event::OutageEnds) {
             return;
         }
         self.trace(|| format!("  ~ {event:?}"));
-        match event {
+        match *event {
             Event::Offline { for_ms } => {
                 self.offline = true;
                 if self.rng.bool() {
@@ -282,7 +292,7 @@ impl World {
             }
             Event::SourceLost => {
                 let count = self.host.sources.len();
-                let index = (count > 0).then(|| self.rng.usize(..count)).unwrap_or(0);
+                let index = if count > 0 { self.rng.usize(..count) } else { 0 };
                 if let Some(source) = self.host.sources.values_mut().nth(index) {
                     source.readable = false;
                 }
@@ -306,7 +316,8 @@ impl World {
             matches!(event, Event::Arrive { incarnation: i, .. } | Event::Disk { incarnation: i, .. }
                 | Event::Deliver { incarnation: i, .. } | Event::Progress { incarnation: i, .. } if *i == incarnation)
         };
-        let events = self.take_events(|event| of_host(event) || matches!(event, Event::Person(_) | Event::HostStarts));
+        let events =
+            self.take_events(|event| of_host(event) || matches!(event, Event::Person(_) | Event::HostStarts));
         for (at_ms, event) in events {
             let delay_ms = at_ms.saturating_sub(self.now_ms);
             match event {

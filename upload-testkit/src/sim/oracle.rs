@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use upload_engine::{
-    Action, ActionId, Durability, Event, Outcome, Output, PartBytes, SessionCall, SourceId, UploadSnapshot,
-    UploadStatus,
+    Action, ActionId, Event, Outcome, Output, PartBytes, SessionCall, SourceId, UploadStatus,
 };
 use upload_protocol::{
     Checkpoint, CheckpointIntent, ClientUploadId, PartNumber, PresignedUrl, SessionId, SignedPart,
@@ -20,49 +19,54 @@ use super::world::{Event as WorldEvent, PickedFile, World};
 
 /// What is known of an upload from outside the engine.
 #[derive(Debug, Clone)]
-struct Record {
-    file: PickedFile,
-    plan: Option<usize>,
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Record {
+    pub(super) file: PickedFile,
+    pub(super) plan: Option<usize>,
     /// The file that the engine may send from.
-    source: Option<SourceId>,
-    paused: bool,
-    cancelled: bool,
+    pub(super) source: Option<SourceId>,
+    pub(super) paused: bool,
+    pub(super) cancelled: bool,
     /// A request was made for it.
-    requested: bool,
+    pub(super) requested: bool,
     /// Its checkpoint could not be written at some time.
-    save_failed: bool,
-    forgotten: bool,
-    gone: bool,
-    rotted: bool,
-    lost_by_store: bool,
-    /// Another file was taken for it, rightly: nothing of the first one was anywhere.
-    replaced: bool,
-    walks_away: bool,
-    reacting_to: Option<UploadStatus>,
-    wrong_picks: u32,
-    resumes: u32,
-    status: Option<UploadStatus>,
-    error: String,
-    looked_at_ms: Option<u64>,
+    pub(super) save_failed: bool,
+    pub(super) forgotten: bool,
+    pub(super) gone: bool,
+    pub(super) rotted: bool,
+    pub(super) lost_by_store: bool,
+    /// Other files were taken for it before, rightly: nothing of them was known to be anywhere. What was
+    /// still on its way may have completed one of them, before the person's last choice was saved.
+    pub(super) former: Vec<Content>,
+    /// The engine has been told that parts of it are at the store.
+    pub(super) knows_stored: bool,
+    pub(super) walks_away: bool,
+    pub(super) reacting_to: Option<UploadStatus>,
+    pub(super) wrong_picks: u32,
+    pub(super) resumes: u32,
+    pub(super) refusals: u32,
+    pub(super) status: Option<UploadStatus>,
+    pub(super) error: String,
+    pub(super) looked_at_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Oracle {
-    records: BTreeMap<ClientUploadId, Record>,
+    pub(super) records: BTreeMap<ClientUploadId, Record>,
     offers: BTreeMap<SourceId, (Content, Option<usize>)>,
     refused: BTreeSet<SourceId>,
     released: BTreeSet<SourceId>,
     actions: BTreeSet<ActionId>,
     /// When the URLs at hand expire, by the host's clock.
     urls: BTreeMap<String, u64>,
-    to_look_at: BTreeSet<ClientUploadId>,
+    pub(super) to_look_at: BTreeSet<ClientUploadId>,
     /// Parts that were sent and of which the engine never learned that they arrived.
-    unconfirmed_puts: u64,
+    pub(super) unconfirmed_puts: u64,
     proofs: BTreeMap<ClientUploadId, u32>,
 }
 
-/// Snapshots of an upload with many parts are looked at once in so many ms.
-const LOOK_MS: u64 = 5_000;
+/// So many times a file is picked that no longer fits what has turned up of another one.
+const REFUSALS_MAX: u32 = 4;
 
 /// Most proofs by a kill for one upload.
 const PROOFS_MAX: u32 = 2;
@@ -90,11 +94,13 @@ impl Oracle {
                 gone: false,
                 rotted: false,
                 lost_by_store: false,
-                replaced: false,
+                former: Vec::new(),
+                knows_stored: false,
                 walks_away,
                 reacting_to: None,
                 wrong_picks: 0,
                 resumes: 0,
+                refusals: 0,
                 status: None,
                 error: String::new(),
                 looked_at_ms: None,
@@ -102,7 +108,7 @@ impl Oracle {
         );
     }
 
-    fn with(&mut self, upload: ClientUploadId, change: impl FnOnce(&mut Record)) {
+    pub(super) fn with(&mut self, upload: ClientUploadId, change: impl FnOnce(&mut Record)) {
         if let Some(record) = self.records.get_mut(&upload) {
             change(record);
         }
@@ -126,7 +132,11 @@ impl Oracle {
 
     pub(super) fn running(&self) -> impl Iterator<Item = ClientUploadId> + '_ {
         let running = |record: &Record| {
-            !record.paused && matches!(record.status, Some(UploadStatus::Uploading | UploadStatus::Queued))
+            !record.paused
+                && matches!(
+                    record.status,
+                    Some(UploadStatus::Uploading | UploadStatus::Queued)
+                )
         };
         let running = self.records.iter().filter(move |(_, record)| running(record));
         running.map(|(upload, _)| *upload)
@@ -173,6 +183,15 @@ impl Oracle {
         record.reacting_to.replace(status) != Some(status)
     }
 
+    /// Counts the times that a file was refused for an upload; `true` when the person has had enough.
+    fn refuses_again(&mut self, upload: ClientUploadId) -> bool {
+        let Some(record) = self.records.get_mut(&upload) else {
+            return false;
+        };
+        record.refusals += 1;
+        record.refusals == REFUSALS_MAX
+    }
+
     pub(super) fn look_again(&mut self) {
         self.to_look_at = self.records.keys().copied().collect();
     }
@@ -183,7 +202,9 @@ impl Oracle {
 
     pub(super) fn lost_by_store(&mut self, session: &Session) {
         if session.lost_by_store {
-            self.with(session.idempotency_key.client_upload_id, |record| record.lost_by_store = true);
+            self.with(session.idempotency_key.client_upload_id, |record| {
+                record.lost_by_store = true;
+            });
         }
     }
 
@@ -197,6 +218,7 @@ impl Oracle {
         self.urls.clear();
         for record in self.records.values_mut() {
             record.source = None;
+            record.knows_stored = false;
             record.reacting_to = None;
             record.status = None;
             record.looked_at_ms = None;
@@ -230,6 +252,16 @@ impl World {
             }
             (Kind::Save(upload), Outcome::Failed(_)) => {
                 self.oracle.with(*upload, |record| record.save_failed = true);
+            }
+            (Kind::Call, Outcome::Session(response)) => {
+                let session = self.backend.session(response.upload_session_id);
+                if let Some(upload) = session.map(|session| session.idempotency_key.client_upload_id) {
+                    let knows = !response.parts.is_empty();
+                    self.oracle.with(upload, |record| record.knows_stored = knows);
+                }
+            }
+            (Kind::Put { upload, .. }, Outcome::Put) => {
+                self.oracle.with(*upload, |record| record.knows_stored = true);
             }
             (Kind::Put { .. }, Outcome::Failed(_)) => self.oracle.unconfirmed_puts += 1,
             _ => {}
@@ -285,7 +317,10 @@ impl World {
                 Ok(())
             }
             Action::Call {
-                upload, session, call, ..
+                upload,
+                session,
+                call,
+                ..
             } => self.check_call(*upload, *session, call, action),
             Action::Forget { upload } => {
                 self.oracle.with(*upload, |record| record.forgotten = true);
@@ -305,12 +340,20 @@ impl World {
 
     fn check_source(&self, source: SourceId, action: &Action) -> Result<(), Violation> {
         if self.oracle.refused.contains(&source) || self.oracle.released.contains(&source) {
-            return self.violation("a file that was refused or released is not touched", format!("{action:?}"));
+            return self.violation(
+                "a file that was refused or released is not touched",
+                format!("{action:?}"),
+            );
         }
         Ok(())
     }
 
-    fn check_accepted(&self, upload: ClientUploadId, source: SourceId, action: &Action) -> Result<(), Violation> {
+    fn check_accepted(
+        &self,
+        upload: ClientUploadId,
+        source: SourceId,
+        action: &Action,
+    ) -> Result<(), Violation> {
         let record = self.oracle.records.get(&upload);
         if record.is_some_and(|record| record.source != Some(source)) {
             return self.violation("only the accepted file is sent or staged", format!("{action:?}"));
@@ -361,17 +404,26 @@ impl World {
             return Ok(());
         };
         self.check_not_cancelled(*upload, action)?;
-        if self.oracle.records.get(upload).is_some_and(|record| record.paused) {
+        if self
+            .oracle
+            .records
+            .get(upload)
+            .is_some_and(|record| record.paused)
+        {
             return self.violation("a paused upload sends nothing", format!("{action:?}"));
         }
         if let PartBytes::Source(source) = bytes {
             self.check_source(*source, action)?;
             self.check_accepted(*upload, *source, action)?;
         }
-        let puts = self.host.outstanding.values().filter_map(|outstanding| match &outstanding.kind {
-            Kind::Put { upload, part } => Some((*upload, *part)),
-            _ => None,
-        });
+        let puts = self
+            .host
+            .outstanding
+            .values()
+            .filter_map(|outstanding| match &outstanding.kind {
+                Kind::Put { upload, part } => Some((*upload, *part)),
+                _ => None,
+            });
         let mut in_flight = 0;
         for put in puts {
             in_flight += 1;
@@ -436,7 +488,7 @@ impl World {
             return Ok(());
         };
         let expected = Bytes::of(record.file.content, session.layout.range(part));
-        if bytes != expected && !record.replaced {
+        if bytes != expected && record.former.is_empty() {
             return self.violation(
                 "every byte is stored at its offset and equal to the source",
                 format!("part {part} of {upload} is {bytes:?} instead of {expected:?}"),
@@ -450,17 +502,17 @@ impl World {
         let Some(record) = self.oracle.records.get(&upload) else {
             return false;
         };
-        self.sessions_of(upload).any(|session| {
-            matches!(session.state, State::Completed(_))
-                && self
-                    .backend
-                    .store
-                    .object(&session.key)
-                    .is_some_and(|parts| parts.iter().copied().eq(cut(record.file.content, session.layout)))
-        })
+        let is_of = |session: &Session, content: Content| {
+            let parts = self.backend.store.object(&session.key);
+            parts.is_some_and(|parts| parts.iter().copied().eq(cut(content, session.layout)))
+        };
+        let mut contents = record.former.iter().chain([&record.file.content]);
+        let completed = |session: &&Session| matches!(session.state, State::Completed(_));
+        let sessions: Vec<_> = self.sessions_of(upload).filter(completed).collect();
+        contents.any(|content| sessions.iter().any(|session| is_of(session, *content)))
     }
 
-    fn sessions_of(&self, upload: ClientUploadId) -> impl Iterator<Item = &Session> {
+    pub(super) fn sessions_of(&self, upload: ClientUploadId) -> impl Iterator<Item = &Session> {
         let sessions = self.backend.sessions().iter();
         sessions.filter(move |session| session.idempotency_key.client_upload_id == upload)
     }
@@ -480,7 +532,12 @@ impl World {
                 }
                 Ok(())
             }
-            Event::FileRefused { upload, source, reason, .. } => self.on_refused(upload, source, &reason),
+            Event::FileRefused {
+                upload,
+                source,
+                reason,
+                ..
+            } => self.on_refused(upload, source, &reason),
             Event::FileAccepted { upload, source } => self.on_accepted(upload, source),
             Event::SourceReleased(source) => {
                 self.oracle.released.insert(source);
@@ -503,23 +560,37 @@ impl World {
         self.prove_safe(upload)
     }
 
-    fn on_refused(&mut self, upload: ClientUploadId, source: SourceId, reason: &str) -> Result<(), Violation> {
+    fn on_refused(
+        &mut self,
+        upload: ClientUploadId,
+        source: SourceId,
+        reason: &str,
+    ) -> Result<(), Violation> {
         self.report.refused += 1;
         self.oracle.refused.insert(source);
-        let readable = self.host.sources.remove(&source).is_some_and(|source| source.readable);
+        let readable = self
+            .host
+            .sources
+            .remove(&source)
+            .is_some_and(|source| source.readable);
         let Some((content, plan)) = self.oracle.offers.get(&source).copied() else {
             return self.violation("only files that were offered are refused", format!("{source:?}"));
         };
-        let right = self
-            .oracle
-            .records
-            .get(&upload)
-            .is_some_and(|record| record.file.content == content);
-        if right && readable {
+        let record = self.oracle.records.get(&upload);
+        let right = record.is_some_and(|record| record.file.content == content);
+        let replaced = record.is_some_and(|record| !record.former.is_empty());
+        if right && readable && !replaced {
             return self.violation("the right file is not refused", format!("{upload}: {reason}"));
         }
+        if right && replaced && self.oracle.refuses_again(upload) {
+            // A part of the first file has turned up: no file fits any more.
+            self.after(1_000, WorldEvent::Person(PersonEvent::Cancel(upload)));
+        }
         if let Some(file) = plan {
-            self.after(2_000, WorldEvent::Person(PersonEvent::Pick { file, as_new: true }));
+            self.after(
+                2_000,
+                WorldEvent::Person(PersonEvent::Pick { file, as_new: true }),
+            );
         }
         Ok(())
     }
@@ -528,10 +599,10 @@ impl World {
         let Some((content, _)) = self.oracle.offers.get(&source).copied() else {
             return self.violation("only files that were offered are accepted", format!("{source:?}"));
         };
-        let stored = self.sessions_of(upload).any(|session| {
-            matches!(session.state, State::Open | State::Sealed(_))
-                && self.backend.held(session).iter().any(Option::is_some)
-        });
+        let open = |session: &Session| matches!(session.state, State::Open | State::Sealed(_));
+        let held = self
+            .sessions_of(upload)
+            .any(|session| open(session) && self.backend.held(session).iter().any(Option::is_some));
         let staged = !self.disk.list(upload).is_empty();
         let Some(record) = self.oracle.records.get_mut(&upload) else {
             return Ok(());
@@ -540,194 +611,14 @@ impl World {
         if record.file.content == content {
             return Ok(());
         }
+        // A part that was still on its way when the store was asked can't be compared with.
+        let stored = held && record.knows_stored;
         if stored || staged {
             let detail = format!("{upload}: stored {stored}, staged {staged}");
             return self.violation("a file that differs from what is at hand is refused", detail);
         }
-        record.file.content = content;
-        record.replaced = true;
-        Ok(())
-    }
-
-    /// Looks at the snapshots that may have changed.
-    pub(super) fn look(&mut self) -> Result<(), Violation> {
-        let Some(engine) = &mut self.host.engine else {
-            return Ok(());
-        };
-        let changed = engine.take_changed();
-        self.oracle.to_look_at.extend(changed);
-        let due: Vec<_> = self.oracle.to_look_at.iter().copied().filter(|upload| self.is_due(*upload)).collect();
-        for upload in due {
-            self.oracle.to_look_at.remove(&upload);
-            self.look_at(upload)?;
-        }
-        Ok(())
-    }
-
-    /// A snapshot has a cell for each part: many parts are looked at now and then only.
-    fn is_due(&self, upload: ClientUploadId) -> bool {
-        let Some(record) = self.oracle.records.get(&upload) else {
-            return true;
-        };
-        let small = record.file.size_bytes / self.options.part_size_bytes < 200;
-        small || record.looked_at_ms.is_none_or(|at| self.now_ms >= at + LOOK_MS)
-    }
-
-    fn look_at(&mut self, upload: ClientUploadId) -> Result<(), Violation> {
-        let now = self.host_now();
-        let engine = self.host.engine.as_ref();
-        let Some(snapshot) = engine.and_then(|engine| engine.snapshot(now, upload)) else {
-            return Ok(());
-        };
-        self.check_snapshot(&snapshot)?;
-        let now_ms = self.now_ms;
-        self.oracle.with(upload, |record| {
-            record.looked_at_ms = Some(now_ms);
-            record.status = Some(snapshot.status);
-            record.error = snapshot.error.as_ref().map(|error| format!("{error:?}")).unwrap_or_default();
-        });
-        self.react(upload, snapshot.status)
-    }
-
-    fn check_snapshot(&self, snapshot: &UploadSnapshot) -> Result<(), Violation> {
-        let upload = snapshot.upload;
-        let counts = snapshot.confirmed_bytes <= snapshot.sent_bytes && snapshot.sent_bytes <= snapshot.size_bytes;
-        if !counts || snapshot.staged_bytes > snapshot.size_bytes {
-            return self.violation("a snapshot's numbers fit each other", format!("{snapshot:?}"));
-        }
-        if (snapshot.status == UploadStatus::Waiting) != snapshot.waiting_for.is_some() {
-            return self.violation("waiting names what it waits for", format!("{snapshot:?}"));
-        }
-        if (snapshot.status == UploadStatus::Failed) && snapshot.error.is_none() {
-            return self.violation("a failure says why", format!("{snapshot:?}"));
-        }
-        if snapshot.error.as_ref().is_some_and(|error| error.detail.contains("X-Amz-Signature")) {
-            return self.violation("no signature is printed", format!("{snapshot:?}"));
-        }
-        if snapshot.status == UploadStatus::Completed && !self.is_object_whole(upload) {
-            return self.violation("completed is only said of an object that equals the file", format!("{upload}"));
-        }
-        if snapshot.durability == Durability::Safe {
-            return self.check_safe(upload);
-        }
-        Ok(())
-    }
-
-    /// `safe`, by looking at disk and store.
-    fn check_safe(&self, upload: ClientUploadId) -> Result<(), Violation> {
-        let Some(record) = self.oracle.records.get(&upload) else {
-            return Ok(());
-        };
-        if record.rotted || record.lost_by_store || record.cancelled || self.is_object_whole(upload) {
-            return Ok(());
-        }
-        let live = |session: &&Session| matches!(session.state, State::Open | State::Sealed(_));
-        let session = self.sessions_of(upload).filter(live).last();
-        let checkpoint = self.disk.checkpoints.get(&upload);
-        let sealed = session.is_some_and(|session| matches!(session.state, State::Sealed(_)));
-        let layout = checkpoint.map(|checkpoint| checkpoint.layout).or(session.map(|session| session.layout));
-        let Some(layout) = layout else {
-            return self.violation("`safe` is true", format!("{upload} has neither checkpoint nor session"));
-        };
-        let held = session.map(|session| self.backend.held(session)).unwrap_or_default();
-        let staged: BTreeSet<_> = self.disk.list(upload).iter().map(|staged| staged.part).collect();
-        let lost = layout.parts().find(|part| {
-            let stored = held.get(part.index() as usize).is_some_and(Option::is_some);
-            !stored && (checkpoint.is_none() || !staged.contains(part))
-        });
-        match lost {
-            Some(part) => self.violation("`safe` is true", format!("part {part} of {upload} is nowhere")),
-            None if checkpoint.is_none() && !sealed => {
-                self.violation("`safe` is true", format!("{upload} has no checkpoint and isn't sealed"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The host starts again: what has asked for anything must still be known.
-    pub(super) fn check_nothing_vanished(&mut self) -> Result<(), Violation> {
-        let missing: Vec<_> = self
-            .oracle
-            .records
-            .iter()
-            .filter(|(upload, record)| !record.gone && !self.disk.checkpoints.contains_key(upload))
-            .map(|(upload, record)| (*upload, record.clone()))
-            .collect();
-        for (upload, record) in missing {
-            if record.requested && !record.forgotten && !record.save_failed {
-                return self.violation("an upload that was begun survives its host", format!("{upload}"));
-            }
-            self.oracle.with(upload, |record| record.gone = true);
-            let again = !record.forgotten && !record.cancelled && self.proving.is_none();
-            if let Some(file) = record.plan.filter(|_| again) {
-                self.after(1_000, WorldEvent::Person(PersonEvent::Pick { file, as_new: true }));
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing will happen any more without a person who has walked away.
-    pub(super) fn all_at_rest(&self) -> bool {
-        let Some(engine) = &self.host.engine else { return false };
-        engine.snapshots(self.host_now()).iter().all(|snapshot| match snapshot.status {
-            UploadStatus::Completed | UploadStatus::Cancelled => true,
-            UploadStatus::NeedsFile => self.proving.is_some() || self.oracle.walks_away(snapshot.upload),
-            UploadStatus::Paused | UploadStatus::Failed => self.proving.is_some(),
-            _ => false,
-        })
-    }
-
-    pub(super) fn describe_stuck(&self) -> String {
-        let Some(engine) = &self.host.engine else {
-            return "the host is dead".to_owned();
-        };
-        let stuck = engine.snapshots(self.host_now()).into_iter().filter(|snapshot| {
-            !matches!(snapshot.status, UploadStatus::Completed | UploadStatus::Cancelled)
-        });
-        let stuck: Vec<_> = stuck.map(|snapshot| format!("{snapshot:?}")).collect();
-        format!(
-            "{} outstanding {:?}, stuck: {}",
-            self.host.outstanding.len(),
-            self.host.outstanding.values().next(),
-            stuck.join("; ")
-        )
-    }
-
-    /// What must hold when everything has come to its end.
-    pub(super) fn check_end(&mut self) -> Result<(), Violation> {
-        self.backend.tick();
-        let now = self.host_now();
-        let Some(engine) = &self.host.engine else {
-            return self.violation("the host lives in the end", "");
-        };
-        let snapshots = engine.snapshots(now);
-        for snapshot in &snapshots {
-            self.check_snapshot(snapshot)?;
-            let upload = snapshot.upload;
-            match snapshot.status {
-                UploadStatus::Completed => self.report.completed += 1,
-                UploadStatus::Cancelled => self.report.cancelled += 1,
-                _ => {
-                    self.report.needs_file += 1;
-                    continue;
-                }
-            }
-            if let Some(session) = self.sessions_of(upload).find(|session| self.backend.is_orphan(session)) {
-                let detail = format!("{upload} is {:?}, left {session:?}", snapshot.status);
-                return self.violation("nothing is left at the store of what has ended", detail);
-            }
-            if self.disk.holds(upload) {
-                let detail = format!("{upload} is {:?}", snapshot.status);
-                return self.violation("nothing is left on disk of what has ended", detail);
-            }
-        }
-        let again = self.backend.store.stored_again;
-        if again > self.oracle.unconfirmed_puts {
-            return self.violation(
-                "only parts without an answer are sent again",
-                format!("{again} again, {} without an answer", self.oracle.unconfirmed_puts),
-            );
-        }
+        let former = std::mem::replace(&mut record.file.content, content);
+        record.former.push(former);
         Ok(())
     }
 }

@@ -11,7 +11,10 @@ use super::world::{Event, PickedFile, World, source_id, upload_id};
 
 #[derive(Debug, Clone)]
 pub(super) enum PersonEvent {
-    Pick { file: usize, as_new: bool },
+    Pick {
+        file: usize,
+        as_new: bool,
+    },
     PauseOne,
     Resume(ClientUploadId),
     Cancel(ClientUploadId),
@@ -87,18 +90,18 @@ impl World {
         source
     }
 
-    pub(super) fn person(&mut self, event: PersonEvent) -> Result<(), Violation> {
+    pub(super) fn person(&mut self, event: PersonEvent) {
         if self.host.engine.is_none() {
             // Nothing can be done until the page is there again.
             if !matches!(event, PersonEvent::PauseOne | PersonEvent::PickAgain(_)) {
                 self.after(1_000, Event::Person(event));
             }
-            return Ok(());
+            return;
         }
         match event {
             PersonEvent::Pick { file, as_new } => {
                 let picked = self.plan.files[file].clone();
-                self.pick(picked, Some(file), as_new);
+                self.pick(&picked, Some(file), as_new);
             }
             PersonEvent::PauseOne => {
                 let running: Vec<_> = self.oracle.running().collect();
@@ -120,11 +123,10 @@ impl World {
             }
             PersonEvent::PickAgain(upload) => self.pick_again(upload),
         }
-        Ok(())
     }
 
     /// Picks a file; the engine decides whether it is for an upload that waits for one.
-    fn pick(&mut self, picked: PickedFile, file: Option<usize>, as_new: bool) {
+    fn pick(&mut self, picked: &PickedFile, file: Option<usize>, as_new: bool) {
         self.plan.last_upload += 1;
         let upload = upload_id(self.plan.last_upload);
         let source = self.open(picked.content);
@@ -136,12 +138,16 @@ impl World {
             as_new,
         });
         let now = self.host_now();
-        let is_new = self.host.engine.as_ref().is_some_and(|engine| engine.snapshot(now, upload).is_some());
+        let is_new = self
+            .host
+            .engine
+            .as_ref()
+            .is_some_and(|engine| engine.snapshot(now, upload).is_some());
         if !is_new {
             return;
         }
         let walks_away = self.rng.f64() < self.options.person.walk_away;
-        self.oracle.picked(upload, source, &picked, file, walks_away);
+        self.oracle.picked(upload, source, picked, file, walks_away);
         if self.chance(self.options.person.cancel) {
             let at_ms = self.rng.u64(..self.options.calm_at_ms.max(1));
             self.after(at_ms, Event::Person(PersonEvent::Cancel(upload)));
@@ -168,7 +174,7 @@ impl World {
         }
         // By drop on the page the first time, later by the upload's own button.
         if wrong == 0 && self.rng.bool() {
-            return self.pick(picked, None, false);
+            return self.pick(&picked, None, false);
         }
         let source = self.open(picked.content);
         self.oracle.offer(source, picked.content, None);

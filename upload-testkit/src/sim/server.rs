@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use upload_protocol::{
-    ChecksumAlgorithm, CompleteResponse, Crc64Nvme, ErrorCode, HashedPart, IdempotencyKey,
-    MultipartUploadId, PartLayout, SealResponse, SessionId, SessionResponse, SessionStatus,
-    SignPartsResponse, SignedPart, StartRequest, StartResponse, StoredPart, UploadMode, UploadToken,
+    ChecksumAlgorithm, CompleteResponse, Crc64Nvme, ErrorCode, HashedPart, IdempotencyKey, MultipartUploadId,
+    PartLayout, SealResponse, SessionId, SessionResponse, SessionStatus, SignPartsResponse, SignedPart,
+    StartRequest, StartResponse, StoredPart, UploadMode, UploadToken,
 };
 use uuid::Uuid;
 
@@ -90,7 +90,9 @@ impl Backend {
                 session.layout.contains(part.part_number)
                     && part.size_bytes == Some(session.layout.range(part.part_number).size_bytes())
             });
-            fitting.filter_map(|part| self.sign_one(&session, part, now_ms)).collect()
+            fitting
+                .filter_map(|part| self.sign_one(&session, part, now_ms))
+                .collect()
         };
         Ok(StartResponse {
             upload_session_id: session.id,
@@ -108,7 +110,8 @@ impl Backend {
 
     fn open(&mut self, idempotency_key: IdempotencyKey, request: &StartRequest) -> Answer<usize> {
         let wished = self.part_size_bytes.or(request.part_size_bytes);
-        let layout = PartLayout::choose(request.size_bytes, wished, 10_000).map_err(|_| ErrorCode::FileTooLarge)?;
+        let layout =
+            PartLayout::choose(request.size_bytes, wished, 10_000).map_err(|_| ErrorCode::FileTooLarge)?;
         let index = self.sessions.len();
         let id = SessionId::new(Uuid::from_u128(0x5e55_0000_0000 + index as u128));
         self.sessions.push(Session {
@@ -176,7 +179,10 @@ impl Backend {
         if parts.is_empty() || parts.len() > 1000 || !parts.iter().all(|part| fits(&part)) {
             return Err(ErrorCode::InvalidRequest);
         }
-        let signed: Option<Vec<_>> = parts.iter().map(|part| self.sign_one(&session, part, now_ms)).collect();
+        let signed: Option<Vec<_>> = parts
+            .iter()
+            .map(|part| self.sign_one(&session, part, now_ms))
+            .collect();
         let parts = signed.ok_or(ErrorCode::InvalidRequest)?;
         Ok(SignPartsResponse { parts })
     }
@@ -195,13 +201,17 @@ impl Backend {
             SessionStatus::Open | SessionStatus::Sealed => self.held(session),
             _ => Vec::new(),
         };
-        let parts = session.layout.parts().zip(held).filter_map(|(part_number, bytes)| {
-            bytes.map(|bytes| StoredPart {
-                part_number,
-                size_bytes: bytes.size_bytes(),
-                checksum_crc64nvme: Some(bytes.crc()),
-            })
-        });
+        let parts = session
+            .layout
+            .parts()
+            .zip(held)
+            .filter_map(|(part_number, bytes)| {
+                bytes.map(|bytes| StoredPart {
+                    part_number,
+                    size_bytes: bytes.size_bytes(),
+                    checksum_crc64nvme: Some(bytes.crc()),
+                })
+            });
         Ok(SessionResponse {
             upload_session_id: session.id,
             status,
@@ -224,7 +234,21 @@ impl Backend {
                 let held = |part| stored.and_then(|parts| parts.get(&part).copied());
                 session.layout.parts().map(held).collect()
             }
-            None => vec![self.store.object(&session.key).and_then(|parts| parts.first().copied())],
+            None => vec![
+                self.store
+                    .object(&session.key)
+                    .and_then(|parts| parts.first().copied()),
+            ],
+        }
+    }
+
+    fn held_count(&self, session: &Session) -> usize {
+        match session.multipart {
+            Some(multipart) => self
+                .store
+                .parts(multipart)
+                .map_or(0, std::collections::BTreeMap::len),
+            None => usize::from(self.store.object(&session.key).is_some()),
         }
     }
 
@@ -238,7 +262,12 @@ impl Backend {
         }
     }
 
-    pub(super) fn seal(&mut self, id: SessionId, token: &UploadToken, crc: Crc64Nvme) -> Answer<SealResponse> {
+    pub(super) fn seal(
+        &mut self,
+        id: SessionId,
+        token: &UploadToken,
+        crc: Crc64Nvme,
+    ) -> Answer<SealResponse> {
         let index = self.find(id, token)?;
         match self.sessions[index].state {
             State::Open => self.sessions[index].state = State::Sealed(crc),
@@ -275,6 +304,9 @@ impl Backend {
             State::Sealed(crc) => Some(crc),
             State::Open => None,
         };
+        if self.held_count(&session) < session.layout.part_count() as usize {
+            return Err(ErrorCode::PartsMissing);
+        }
         let held: Option<Vec<Bytes>> = self.held(&session).into_iter().collect();
         let crc = combined(held.ok_or(ErrorCode::PartsMissing)?);
         if asked.is_some_and(|asked| asked != crc) || sealed.is_some_and(|sealed| sealed != crc) {
@@ -330,7 +362,9 @@ impl Backend {
     pub(super) fn is_orphan(&self, session: &Session) -> bool {
         match session.multipart {
             Some(multipart) => self.store.parts(multipart).is_some(),
-            None => !matches!(session.state, State::Completed(_)) && self.store.object(&session.key).is_some(),
+            None => {
+                !matches!(session.state, State::Completed(_)) && self.store.object(&session.key).is_some()
+            }
         }
     }
 }

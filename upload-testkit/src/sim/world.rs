@@ -108,7 +108,7 @@ impl World {
     pub(super) fn new(seed: u64, options: Options, tell: Tell) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let backend = Backend::new(
-            (rng.u8(..4) == 0).then(|| 6 * MIB),
+            (rng.u8(..4) == 0).then_some(6 * MIB),
             rng.u32(options.url_lifetime_s.0..=options.url_lifetime_s.1),
         );
         let disk = Disk::new(rng.u64(options.disk_bytes.0..=options.disk_bytes.1));
@@ -199,7 +199,7 @@ impl World {
                 action,
                 request,
                 fate,
-            } => self.arrive(incarnation, action, request, fate)?,
+            } => self.arrive(incarnation, action, &request, fate)?,
             Event::Disk {
                 incarnation,
                 action,
@@ -215,7 +215,7 @@ impl World {
                 outcome,
             } => {
                 if incarnation == self.host.incarnation {
-                    self.deliver(action, outcome)?;
+                    self.deliver(action, outcome);
                 }
             }
             Event::Progress {
@@ -227,7 +227,7 @@ impl World {
                     self.input(Input::Progress(action, sent_bytes));
                 }
             }
-            Event::Person(event) => self.person(event)?,
+            Event::Person(event) => self.person(event),
             Event::HostStarts => self.host_starts()?,
             Event::Tick => {
                 if !self.outage {
@@ -235,7 +235,7 @@ impl World {
                 }
                 self.after(TICK_MS, Event::Tick);
             }
-            _ => self.fault(event),
+            _ => self.fault(&event),
         }
         Ok(())
     }
@@ -289,7 +289,12 @@ impl World {
 
     /// Takes everything out of the queue that `wanted` picks.
     pub(super) fn take_events(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<(u64, Event)> {
-        let keys: Vec<_> = self.queue.iter().filter(|(_, event)| wanted(event)).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = self
+            .queue
+            .iter()
+            .filter(|(_, event)| wanted(event))
+            .map(|(key, _)| *key)
+            .collect();
         let mut taken = Vec::new();
         for key in keys {
             if let Some(event) = self.queue.remove(&key) {
@@ -388,7 +393,10 @@ impl World {
                 Err(violation) => violation.to_string(),
                 Ok(()) => format!("it ended {:?}", other.oracle.status(upload)),
             };
-            return self.violation("`safe` means that closing the page loses nothing", format!("{upload}: {why}"));
+            return self.violation(
+                "`safe` means that closing the page loses nothing",
+                format!("{upload}: {why}"),
+            );
         }
         self.report.proved_safe += 1;
         Ok(())
