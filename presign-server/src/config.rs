@@ -31,7 +31,8 @@ const URL_LIFETIME_SECONDS_MIN: u32 = 60;
 #[command(
     name = "presign-server",
     version,
-    about = "Holdfast: uploads that survive the tab"
+    about = "Holdfast: uploads that survive the tab",
+    args_override_self = true
 )]
 pub struct Args {
     /// File of settings [default: holdfast.yaml, where there is one]
@@ -74,7 +75,7 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_EMBEDDED_S3_ACCESS_KEY", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedded_s3_access_key: Option<String>,
-    /// Part size in bytes for uploads that ask for none [default: 8388608] [env: PART_SIZE_BYTES too]
+    /// Part size in bytes for uploads that ask for none [default: 8388608] [env: `PART_SIZE_BYTES` too]
     #[arg(long, env = "HOLDFAST_PART_SIZE_BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_size_bytes: Option<u64>,
@@ -402,7 +403,7 @@ impl Settings {
 
     fn check_sizes(&self) -> Result<(), ConfigError> {
         let size = self.part_size_bytes;
-        if !(PART_SIZE_BYTES_MIN..=PART_SIZE_BYTES_MAX).contains(&size) || size % MIB != 0 {
+        if !(PART_SIZE_BYTES_MIN..=PART_SIZE_BYTES_MAX).contains(&size) || !size.is_multiple_of(MIB) {
             return Err(value_error(
                 "part_size_bytes",
                 &size.to_string(),

@@ -60,7 +60,10 @@ pub(crate) fn stored_content_type(wished: &str) -> Result<String, String> {
         if !is_token(name) || !inner.split(' ').all(is_token) || (!quoted && inner.contains(' ')) {
             return Err(refused());
         }
-        content_type.push_str(&format!("; {}={value}", name.to_ascii_lowercase()));
+        content_type.push_str("; ");
+        content_type.push_str(&name.to_ascii_lowercase());
+        content_type.push('=');
+        content_type.push_str(value);
     }
     Ok(content_type)
 }

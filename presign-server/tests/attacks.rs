@@ -173,7 +173,7 @@ async fn names_that_would_escape_stay_inside_their_folder() {
     }
     let long = format!("{}.mov", "😀".repeat(255));
     let started = world.start_upload(&long, b"abc").await;
-    assert!(started.key.len() <= 1024 && started.key.ends_with(".mov"));
+    assert!(started.key.len() <= 1024 && started.key.ends_with("😀.mov"));
     world.put_all(&started, b"abc").await;
     let longer = start_body(&"x".repeat(1025), b"abc");
     let answer = world.start_call(&Uuid::new_v4().to_string(), longer).await;

@@ -256,11 +256,16 @@ fn refusal(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     text
 }
 
+/// Arguments, environment, and what the refusal says.
+type Case = (
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
 #[test]
 fn wrong_settings_are_refused_by_name_with_what_to_do() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let busy = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[(&str, &str)], &str); 11] = [
+    let cases: [Case; 10] = [
         (
             &["--session-store", "redis://:secret@x"],
             &[],
@@ -271,7 +276,6 @@ fn wrong_settings_are_refused_by_name_with_what_to_do() {
             &[],
             "expected `sqlite` or `memory`",
         ),
-        (&["--embedded-s3-listen", &busy], &[], "another process uses it"),
         (
             &["--embedded-s3-listen", "0.0.0.0:0"],
             &[],
@@ -305,6 +309,19 @@ fn wrong_settings_are_refused_by_name_with_what_to_do() {
         let text = refusal(arguments, environment);
         assert!(text.contains(expected), "{arguments:?}: {text}");
         assert!(!text.contains("secret@"), "{text}");
+    }
+}
+
+#[test]
+fn address_in_use_is_refused_by_name() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = taken.local_addr().unwrap().to_string();
+    for flag in ["--listen", "--embedded-s3-listen"] {
+        let text = refusal(&[flag, &busy], &[]);
+        assert!(
+            text.contains(&busy) && text.contains("another process uses it"),
+            "{text}"
+        );
     }
 }
 

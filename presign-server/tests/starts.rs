@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use support::{MIB, TWO_PARTS, World, content, crc, start_body};
 use upload_protocol::limits::{OBJECT_SIZE_BYTES_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{StartResponse, UploadMode};
+use upload_storage::ObjectStorage as _;
 use uuid::Uuid;
 
 fn key() -> String {
@@ -50,7 +51,6 @@ async fn starts_at_once_with_one_key_give_one_session_and_one_multipart_upload()
             .all(|one| one.upload_session_id == started[0].upload_session_id)
     );
     assert!(started.iter().all(|one| one.upload_id == started[0].upload_id));
-    use upload_storage::ObjectStorage as _;
     let left = world.storage.find_multipart(&started[0].key).await.unwrap();
     assert_eq!(left, vec![started[0].upload_id.clone().unwrap()]);
 }
@@ -66,7 +66,6 @@ async fn start_whose_answer_from_the_store_was_lost_is_finished_by_the_repeat() 
         .start_call(&key, start_body("a.mov", &bytes))
         .await
         .expect(201);
-    use upload_storage::ObjectStorage as _;
     let left = world.storage.find_multipart(&started.key).await.unwrap();
     assert_eq!(
         left,

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let mut length = 0;
     for _ in 0..BATCHES {
-        let lifetime = Duration::from_secs(3600);
+        let lifetime = Duration::from_hours(1);
         let key = "uploads/local/2026-11-22/file.mov";
         let signed = sign_parts(&context, &address, now, lifetime, key, &id, &parts)?;
         length += signed.iter().map(|part| part.url.expose().len()).sum::<usize>();

@@ -25,8 +25,8 @@ pub async fn suite(store: Arc<dyn SessionStore>) {
     stale_version_is_refused_and_changes_nothing(&*store).await;
     list_pages_through_one_state(&*store).await;
     deleted_session_frees_its_key(&*store).await;
-    concurrent_creates_give_one_session(&[store.clone()]).await;
-    concurrent_writers_lose_no_update(&[store]).await;
+    concurrent_creates_give_one_session(std::slice::from_ref(&store)).await;
+    concurrent_writers_lose_no_update(std::slice::from_ref(&store)).await;
 }
 
 /// Two handles of one store, as two processes hold them: neither overwrites the other.
@@ -227,7 +227,7 @@ async fn deleted_session_frees_its_key(store: &dyn SessionStore) {
 
 async fn concurrent_creates_give_one_session(stores: &[Arc<dyn SessionStore>]) {
     let key = session("race").idempotency_key;
-    let creates: Vec<_> = in_turn(stores)
+    let racing: Vec<_> = in_turn(stores)
         .map(|store| {
             let (store, mut session) = (store.clone(), session("race"));
             session.idempotency_key.clone_from(&key);
@@ -236,8 +236,8 @@ async fn concurrent_creates_give_one_session(stores: &[Arc<dyn SessionStore>]) {
         .collect();
     let mut new = 0;
     let mut ids = Vec::new();
-    for create in creates {
-        let created = create.await.expect("no panic");
+    for one in racing {
+        let created = one.await.expect("no panic");
         new += u32::from(matches!(created, Created::New(_)));
         ids.push(created.into_versioned().session.id);
     }

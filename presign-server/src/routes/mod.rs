@@ -23,7 +23,7 @@ use crate::http::problem::{method_not_allowed, on_panic, route_not_found};
 use crate::uploads::Uploads;
 
 /// How long a browser may remember what it was told about cross-origin calls.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(7200);
+const PREFLIGHT_AGE: Duration = Duration::from_hours(2);
 
 /// What the router works with.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl AppState {
         Self {
             uploads,
             access,
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
         }
     }
 }

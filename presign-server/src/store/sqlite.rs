@@ -1,4 +1,4 @@
-//! Sessions in one SQLite file: they survive the process, and a kill of it.
+//! Sessions in one `SQLite` file: they survive the process, and a kill of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -19,7 +19,7 @@ const MISSING_SHOWN_MAX: usize = 10;
 #[derive(Debug)]
 pub(super) enum Completion {
     /// The object is there.
-    Done(Versioned),
+    Done(Box<Versioned>),
     /// The store lacks parts.
     Missing {
         /// Parts it holds.
@@ -97,7 +97,7 @@ impl Uploads {
         let _lock = self.inner.locks.lock(found.session.id).await;
         let current = self.load(found.session.id).await?;
         let sealed_crc = match &current.session.state {
-            SessionState::Completed(_) => return Ok(Completion::Done(current)),
+            SessionState::Completed(_) => return Ok(Completion::Done(Box::new(current))),
             SessionState::Aborting | SessionState::Aborted => return Err(aborted(&current.session)),
             SessionState::Reserved => return Err(still_starting(&current.session)),
             SessionState::Open => None,
@@ -134,7 +134,7 @@ impl Uploads {
         }
         check_expected(expected, object.checksum_crc64nvme)?;
         let state = self.completed_state(&object);
-        Ok(Completion::Done(self.end(current, state).await?))
+        Ok(Completion::Done(Box::new(self.end(current, state).await?)))
     }
 
     async fn complete_multipart(
@@ -167,7 +167,7 @@ impl Uploads {
         match storage.complete(request).await {
             Ok(object) => {
                 let state = self.completed_state(&object);
-                Ok(Completion::Done(self.end(current, state).await?))
+                Ok(Completion::Done(Box::new(self.end(current, state).await?)))
             }
             Err(StorageError::NoSuchUpload) => self.ended(current).await,
             Err(error) => Err(error.into()),
@@ -177,7 +177,7 @@ impl Uploads {
     async fn ended(&self, current: Versioned) -> Result<Completion> {
         let settled = self.settle_ended(current).await?;
         match settled.session.state {
-            SessionState::Completed(_) => Ok(Completion::Done(settled)),
+            SessionState::Completed(_) => Ok(Completion::Done(Box::new(settled))),
             _ => Err(aborted(&settled.session)),
         }
     }

@@ -56,8 +56,8 @@ impl Default for UploadPolicy {
         Self {
             part_size_bytes: PART_SIZE_BYTES_DEFAULT,
             file_size_bytes_max: OBJECT_SIZE_BYTES_MAX,
-            url_lifetime: Duration::from_secs(3600),
-            lease: Duration::from_secs(7 * 24 * 3600),
+            url_lifetime: Duration::from_hours(1),
+            lease: Duration::from_hours(168),
             key_prefix: "uploads".to_owned(),
         }
     }

@@ -40,9 +40,9 @@ impl Default for SealerTiming {
     fn default() -> Self {
         Self {
             delay_min: Duration::from_secs(1),
-            delay_max: Duration::from_secs(60),
-            search_interval: Duration::from_secs(60),
-            lease_interval: Duration::from_secs(600),
+            delay_max: Duration::from_mins(1),
+            search_interval: Duration::from_mins(1),
+            lease_interval: Duration::from_mins(10),
         }
     }
 }
@@ -216,7 +216,7 @@ impl Sealer {
                 let id = found.session.id;
                 match self.uploads.abort_if_abandoned(found).await {
                     Ok(true) => {
-                        tracing::info!(session = %id, "abandoned session aborted: its lease had run out")
+                        tracing::info!(session = %id, "abandoned session aborted: its lease had run out");
                     }
                     Ok(false) => {}
                     Err(error) => tracing::warn!(%error, session = %id, "abandoned session not aborted"),

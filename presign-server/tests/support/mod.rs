@@ -191,7 +191,25 @@ impl World {
         self.call(method, &path, Some(started.token.expose()), body).await
     }
 
-    /// The stored object's bytes and headers, by a URL of our own.
+    /// The object as any S3 client reads it.
+    pub async fn download(&self, key: &str) -> aws_sdk_s3::operation::get_object::GetObjectOutput {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(aws_sdk_s3::config::Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("access", "secret", None, None, "test"))
+            .endpoint_url(self.storage.public_origin())
+            .force_path_style(true);
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        client
+            .get_object()
+            .bucket("holdfast")
+            .key(key)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// What the store says of an object.
     pub async fn read_object(&self, key: &str) -> Option<StoredObject> {
         self.storage.head(key).await.unwrap()
     }

@@ -52,7 +52,7 @@ impl S3Storage {
             CompletedPart::builder()
                 .part_number(i32::try_from(part.part_number.value()).unwrap_or(i32::MAX))
                 .e_tag(&part.etag)
-                .set_checksum_crc64_nvme(checksum.map(|crc| crc.to_base64()))
+                .set_checksum_crc64_nvme(checksum.map(upload_protocol::Crc64Nvme::to_base64))
                 .build()
         });
         let parts = CompletedMultipartUpload::builder()
@@ -66,7 +66,7 @@ impl S3Storage {
             .upload_id(&request.upload_id.0)
             .multipart_upload(parts)
             .set_checksum_type(checksum.map(|_| ChecksumType::FullObject))
-            .set_checksum_crc64_nvme(checksum.map(|crc| crc.to_base64()))
+            .set_checksum_crc64_nvme(checksum.map(upload_protocol::Crc64Nvme::to_base64))
             .mpu_object_size(i64::try_from(request.size_bytes).unwrap_or(i64::MAX))
             .set_if_none_match(self.capabilities.conditional_write.then(|| "*".to_owned()))
             .send()

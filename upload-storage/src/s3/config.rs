@@ -17,7 +17,7 @@ use crate::capabilities::Capabilities;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long one attempt of a control call may take. Completing 10,000 parts takes a store a while.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a control call may take with its repetitions. Callers give up sooner; the work goes on.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(150);

@@ -9,10 +9,10 @@ use crate::error::StorageError;
 use crate::signing::SigningContext;
 
 /// Credentials that end sooner are fetched anew: a URL should live a while.
-const CREDENTIALS_MARGIN: Duration = Duration::from_secs(5 * 60);
+const CREDENTIALS_MARGIN: Duration = Duration::from_mins(5);
 
 /// Credentials without an end are asked for again after this: an operator may have rotated them.
-const CREDENTIALS_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+const CREDENTIALS_AGE_MAX: Duration = Duration::from_mins(15);
 
 /// Hands out signing contexts; asks the provider only when the one at hand will not do.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn day_start() -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 86_400)
+        SystemTime::UNIX_EPOCH + Duration::from_hours(480_000)
     }
 
     async fn calls_at(lifetime: Option<u64>, seconds: &[u64]) -> u64 {
