@@ -343,6 +343,15 @@ impl PartTable {
         self.at_risk_bytes
     }
 
+    /// Of those, the ones that have not left yet either.
+    pub(crate) fn at_risk_unsent_bytes(&self) -> u64 {
+        let leaving = self
+            .attempts()
+            .filter(|(number, _)| self.get(*number).local != Local::Staged);
+        let left: u64 = leaving.map(|(_, attempt)| attempt.sent_bytes).sum();
+        self.at_risk_bytes.saturating_sub(left)
+    }
+
     /// Whether a part is neither on disk nor at the store. An empty part counts.
     pub(crate) fn any_at_risk(&self) -> bool {
         self.at_risk_count > 0

@@ -54,7 +54,18 @@ impl RateMeter {
         let window_ms = since_start.clamp(BUCKET_MS, WINDOW_BUCKETS * BUCKET_MS);
         sum.saturating_mul(1000) / window_ms
     }
+
+    /// The same, once there is enough history to decide by, and while anything moves at all.
+    pub(crate) fn settled_bytes_per_second(&self, now: Timestamp) -> Option<u64> {
+        let since_start = now.as_millis().saturating_sub(self.started_at_ms?);
+        let rate = self.bytes_per_second(now);
+        (since_start >= SETTLED_AFTER_MS && rate > 0).then_some(rate)
+    }
 }
+
+/// History below which a rate says nothing: the first bytes only fill the browser's and the system's
+/// buffers, at any speed.
+const SETTLED_AFTER_MS: u64 = 2_000;
 
 /// Bytes a second of jobs that are timed one by one: a moving average that trusts the newest by a
 /// quarter.
@@ -91,6 +102,20 @@ mod tests {
         }
         let rate = meter.bytes_per_second(Timestamp::from_millis(9_999));
         assert!((9_000..=11_000).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn burst_that_fills_the_buffers_is_no_rate_to_decide_by() {
+        let mut meter = RateMeter::default();
+        meter.add(Timestamp::from_millis(100), 50_000_000);
+        assert_eq!(
+            meter.settled_bytes_per_second(Timestamp::from_millis(1_000)),
+            None
+        );
+        assert_eq!(
+            meter.settled_bytes_per_second(Timestamp::from_millis(3_000)),
+            Some(17_241_379)
+        );
     }
 
     #[test]

@@ -5,13 +5,17 @@ use upload_protocol::{Crc64Nvme, PartNumber};
 
 use crate::action::{Action, Event, Failure, SourceId};
 use crate::context::Context;
-use crate::part::{Local, Sent};
+use crate::part::{InFlight, Local, Sent};
 use crate::snapshot::UploadError;
+use crate::time::Timestamp;
 use crate::upload::{Pending, Phase, StageJob, Upload};
 
 /// Parts of one upload that are read at the same time to be hashed: the second hides the way to the
 /// reader and back.
 const HASHES_MAX: usize = 2;
+
+/// Between two looks whether a copy is worth while.
+const STAGING_LOOK_MS: u64 = 500;
 
 impl Upload {
     /// Front cursor: keeps a small stock of hashed parts ahead of what is in flight.
@@ -95,14 +99,7 @@ impl Upload {
     }
 
     fn next_to_stage(&self, cx: &Context) -> Option<PartNumber> {
-        let stages = matches!(self.phase, Phase::Starting | Phase::Sending) && self.verify.is_none();
-        // The front has priority: not before the first part is on its way to be sent, unless the server
-        // doesn't answer.
-        let begun = self.session.is_some() || self.control.is_failing();
-        if !stages || !begun || !cx.staging_available || self.staging_blocked || !self.resumable {
-            return None;
-        }
-        if self.sent_sooner_than_staged(cx) {
+        if !self.may_stage(cx) || self.sent_sooner_than_staged(cx) {
             return None;
         }
         // With slots free, what is hashed leaves in a moment: a copy of it would come too late.
@@ -118,11 +115,36 @@ impl Upload {
         unread.or_else(hashed).or_else(slow).copied()
     }
 
+    fn may_stage(&self, cx: &Context) -> bool {
+        let stages = matches!(self.phase, Phase::Starting | Phase::Sending) && self.verify.is_none();
+        // The front has priority: not before the first part is on its way to be sent, unless the server
+        // doesn't answer.
+        let begun = self.session.is_some() || self.control.is_failing();
+        stages && begun && cx.staging_available && !self.staging_blocked && self.resumable
+    }
+
+    /// When to look again whether a copy is worth while: that depends on speeds, and those change
+    /// without an input.
+    pub(crate) fn next_staging_look(&self, cx: &Context) -> Option<Timestamp> {
+        let staging = self
+            .pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Stage(_)));
+        let looks = self.source.is_some() && self.parts.any_at_risk() && !staging && self.may_stage(cx);
+        looks.then(|| cx.now + STAGING_LOOK_MS)
+    }
+
     /// What remains would be at the store before what is at risk would be on disk.
     fn sent_sooner_than_staged(&self, cx: &Context) -> bool {
-        let send_rate = cx.send_rate.bytes_per_second(cx.now);
         let stage_rate = cx.stage_rate.bytes_per_second();
-        if send_rate == 0 || stage_rate == 0 || self.paused {
+        let Some(send_rate) = cx
+            .send_rate
+            .settled_bytes_per_second(cx.now)
+            .filter(|_| !self.paused)
+        else {
+            return false;
+        };
+        if stage_rate == 0 {
             return false;
         }
         let remaining = self.file.size_bytes - self.parts.confirmed_bytes() - self.parts.in_flight_bytes();
@@ -132,20 +154,12 @@ impl Upload {
 
     /// Even the parts in flight are worth a copy: they will be at risk for long.
     fn is_slow(&self, cx: &Context) -> bool {
-        let rate = cx.send_rate.bytes_per_second(cx.now);
-        let left = self
-            .parts
-            .at_risk_bytes()
-            .saturating_sub(self.parts.in_flight_bytes());
-        let waited = self
-            .parts
-            .attempts()
-            .map(|(_, attempt)| cx.now.millis_since(attempt.progress_at))
-            .max();
-        match rate {
-            0 => waited.is_some_and(|waited| waited >= cx.config.at_risk_ms_max) || self.paused,
-            _ => left.saturating_mul(1000) / rate > cx.config.at_risk_ms_max,
+        if let Some(rate) = cx.send_rate.settled_bytes_per_second(cx.now) {
+            return self.parts.at_risk_unsent_bytes().saturating_mul(1000) / rate > cx.config.at_risk_ms_max;
         }
+        let waited = |attempt: &InFlight| cx.now.millis_since(attempt.progress_at);
+        let longest = self.parts.attempts().map(|(_, attempt)| waited(attempt)).max();
+        self.paused || longest.is_some_and(|waited| waited >= cx.config.at_risk_ms_max)
     }
 
     pub(crate) fn on_staged(&mut self, cx: &mut Context, job: StageJob, result: Result<Crc64Nvme, Failure>) {

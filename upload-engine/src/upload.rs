@@ -197,6 +197,7 @@ impl Upload {
             self.control.not_before(),
             self.signing.not_before(),
             self.parts.next_release(),
+            self.next_staging_look(cx),
             stalled,
         ]
         .into_iter()

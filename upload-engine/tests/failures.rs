@@ -14,7 +14,7 @@ fn sending(parts: u64) -> Host {
 }
 
 fn completes(mut host: Host) -> Host {
-    for _ in 0..50 {
+    for _ in 0..500 {
         host.run();
         if host.snapshot(id(1)).status == UploadStatus::Completed {
             return host;
@@ -77,7 +77,7 @@ fn store_that_refuses_for_good_fails_the_upload_with_its_words() {
         if host.snapshot(id(1)).status == UploadStatus::Failed {
             break;
         }
-        if !host.waits_for("put") {
+        while !host.waits_for("put") {
             host.wait();
             host.run_but(&["put"]);
         }

@@ -104,7 +104,6 @@ fn parts_in_flight_are_copied_too_when_the_line_is_slow() {
     host.run_but(&["put"]);
     assert_eq!(host.snapshot(id(1)).staged_bytes, 0);
     host.advance(3_000);
-    host.input(Input::Staging { available: true });
     host.run_but(&["put"]);
     assert_eq!(host.snapshot(id(1)).durability, Durability::Safe);
 }

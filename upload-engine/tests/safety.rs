@@ -175,8 +175,8 @@ fn url_that_expires_while_it_waits_for_a_slot_is_not_used() {
     host.url_lifetime_seconds = 25;
     host.pick(id(1), "a", 3 * PART);
     host.run_but(&["put"]);
-    host.advance(20_000);
     let signed = host.count("sign");
+    host.advance(20_000);
     host.succeed("put 1");
     assert!(!host.waits_for("put"));
     host.run_but(&["put"]);
