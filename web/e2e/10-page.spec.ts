@@ -53,14 +53,20 @@ test('the keyboard alone pauses and resumes, and screen readers are told how far
 });
 
 test('the line about closing follows the upload from keep open to done', async ({ scenario }) => {
-  const stack = await scenario.start({ uploadBytesPerSecond: 8 * MIB });
+  const stack = await scenario.start();
   const page = await scenario.visitor(stack).open();
   const file = scenario.file('line.bin', 40 * MIB, 103);
   const closing = page.page.getByTestId('closing');
   await expect(closing).toHaveAttribute('data-level', 'idle');
+  // Nothing reaches the store, so all of it must come to lie on the disk first.
+  await stack.storeProxy.configure({ block: { method: 'PUT' } });
   await page.pick(file);
-  await page.hasDurability(file.name, 'safe');
-  await expect(closing).toHaveText('Safe to close: it goes on by itself when you come back.');
+  await expect(closing).toHaveText(/^Keep this page open: .* only in this page\.$/);
+  await expect(closing).toHaveText('Safe to close: it goes on by itself when you come back.', {
+    timeout: 30_000,
+  });
+  expect((await page.state(file.name)).durability).toBe('safe');
+  await stack.storeProxy.configure({ block: null });
   await scenario.isStored(stack, page, file);
   await expect(closing).toHaveText('Done: 1 file is at the store.');
 });

@@ -59,8 +59,11 @@ export interface Uploader {
   close(): void;
 }
 
-/** Files handed over in one task. More at once would be a long task in the page. */
-const FILES_A_TASK = 64;
+/** Files handed over in one call. */
+const FILES_A_CALL = 8;
+
+/** Time in ms after which handing over goes on in a next task, so that the page stays quick. */
+const TASK_BUDGET_MS = 8;
 
 /** Offered files remembered at most: only those compared with an earlier upload can be refused. */
 const OFFERED_MAX = 256;
@@ -103,10 +106,15 @@ class EngineUploader implements Uploader {
     if (!host) throw new Error(this.#whyNoEngine());
     const mayBeRefused = this.#snapshot.uploads.some((upload) => upload.status === 'needs-file');
     const ids: string[] = [];
-    for (let start = 0; start < picked.length; start += FILES_A_TASK) {
-      if (start > 0) await nextTask();
+    // Picking very many files has taken the browser its time already.
+    let taskEnd = picked.length > FILES_A_CALL ? 0 : performance.now() + TASK_BUDGET_MS;
+    for (let start = 0; start < picked.length; start += FILES_A_CALL) {
+      if (performance.now() >= taskEnd) {
+        await nextTask();
+        taskEnd = performance.now() + TASK_BUDGET_MS;
+      }
       if (this.#snapshot.state === 'closed') throw new Error(this.#whyNoEngine());
-      const batch = picked.slice(start, start + FILES_A_TASK);
+      const batch = picked.slice(start, start + FILES_A_CALL);
       const added = host.add(batch, options.asNew ?? false);
       ids.push(...added);
       if (mayBeRefused) for (const [index, file] of batch.entries()) this.#offer(added[index], file);

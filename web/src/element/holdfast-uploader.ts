@@ -5,7 +5,7 @@ import { droppedFiles } from './dropped-files.ts';
 import type { RowAction } from './row.ts';
 import css from './styles.css?inline';
 import { UploadList } from './upload-list.ts';
-import { closingLine, totalsLine } from './wording.ts';
+import { closingLine, summarize, totalsLine } from './wording.ts';
 
 /**
  * `<holdfast-uploader>`: a drop zone and the list of uploads, those of earlier visits included.
@@ -112,16 +112,16 @@ export class HoldfastUploader extends HTMLElement {
   #drawSummary(): void {
     const snapshot = this.#current?.uploader.getSnapshot();
     if (!snapshot) return;
-    const { view, uploads } = { view: this.#view, uploads: snapshot.uploads };
-    const line = closingLine(uploads);
+    const { uploads } = snapshot;
+    const view = this.#view;
+    const sum = summarize(uploads);
+    const line = closingLine(sum);
     setText(view.closingText, line.text);
     setAttribute(view.closing, 'data-level', line.level);
-    setText(view.totals, totalsLine(uploads));
-    const running = uploads.filter((upload) => !hasEnded(upload));
-    const paused = running.filter((upload) => upload.status === 'paused').length;
-    view.pauseAll.hidden = running.length < 2 || paused === running.length;
-    view.resumeAll.hidden = running.length < 2 || paused === 0;
-    view.clear.hidden = uploads.length - running.length < 2;
+    setText(view.totals, totalsLine(sum));
+    view.pauseAll.hidden = sum.running < 2 || sum.paused === sum.running;
+    view.resumeAll.hidden = sum.running < 2 || sum.paused === 0;
+    view.clear.hidden = sum.ended < 2;
     setAttribute(view.root, 'data-empty', uploads.length === 0 ? '' : undefined);
     if (snapshot.state === 'running') {
       const where = snapshot.engine.host === 'shared-worker' ? 'shared by all tabs' : 'in this tab';

@@ -4,16 +4,24 @@ import type { UploadView } from '../client/port.ts';
 import { toUpload, type Upload } from '../client/snapshot.ts';
 import { formatBytes, formatPercent, formatTimeLeft } from './format.ts';
 import { stripGradient } from './strip.ts';
-import { closingLine, detailLine, refusalLine, totalsLine } from './wording.ts';
+import { type ClosingLine, closingLine, detailLine, refusalLine, summarize, totalsLine } from './wording.ts';
 
 function upload(changes: Partial<UploadView>): Upload {
   return toUpload(view(changes), undefined);
 }
 
+function lineOf(uploads: Upload[]): ClosingLine {
+  return closingLine(summarize(uploads));
+}
+
+function totalsOf(uploads: Upload[]): string {
+  return totalsLine(summarize(uploads));
+}
+
 describe('closingLine', () => {
   it('says how much is only in the page', () => {
     const one = upload({ sizeBytes: 200e6, confirmedBytes: 40e6, stagedBytes: 28e6, durability: 'partial' });
-    expect(closingLine([one])).toEqual({
+    expect(lineOf([one])).toEqual({
       level: 'keep',
       text: 'Keep this page open: 132 MB are only in this page.',
     });
@@ -21,29 +29,27 @@ describe('closingLine', () => {
 
   it('says that closing is safe only when it is for every upload', () => {
     const safe = upload({ durability: 'safe' });
-    expect(closingLine([safe])).toEqual({
+    expect(lineOf([safe])).toEqual({
       level: 'safe',
       text: 'Safe to close: it goes on by itself when you come back.',
     });
-    expect(closingLine([safe, upload({ durability: 'memory' })]).level).toBe('keep');
+    expect(lineOf([safe, upload({ durability: 'memory' })]).level).toBe('keep');
   });
 
   it('says that nothing is stored where the browser stores nothing', () => {
-    const line = closingLine([upload({ durability: 'memory', resumable: false, stagedBytes: 0 })]);
+    const line = lineOf([upload({ durability: 'memory', resumable: false, stagedBytes: 0 })]);
     expect(line.text).toContain('the browser stores nothing');
   });
 
   it('asks for files only when nothing runs', () => {
     const needing = upload({ status: 'needs-file', durability: 'partial' });
-    expect(closingLine([needing]).text).toBe('1 upload needs its file again to go on.');
-    expect(closingLine([needing, upload({ durability: 'safe' })]).level).toBe('safe');
+    expect(lineOf([needing]).text).toBe('1 upload needs its file again to go on.');
+    expect(lineOf([needing, upload({ durability: 'safe' })]).level).toBe('safe');
   });
 
   it('counts what is done', () => {
-    expect(closingLine([upload({ status: 'completed', key: 'k' })]).text).toBe(
-      'Done: 1 file is at the store.',
-    );
-    expect(closingLine([])).toEqual({ level: 'idle', text: '' });
+    expect(lineOf([upload({ status: 'completed', key: 'k' })]).text).toBe('Done: 1 file is at the store.');
+    expect(lineOf([])).toEqual({ level: 'idle', text: '' });
   });
 });
 
@@ -62,7 +68,7 @@ describe('detailLine', () => {
 });
 
 it('totalsLine sums up what runs and leaves out what has ended', () => {
-  const line = totalsLine([
+  const line = totalsOf([
     upload({ sizeBytes: 100e6, sentBytes: 50e6, bytesPerSecond: 1e6 }),
     upload({ sizeBytes: 100e6, sentBytes: 0, bytesPerSecond: 0, status: 'queued' }),
     upload({ status: 'completed', key: 'k', sizeBytes: 5e9 }),

@@ -3,6 +3,55 @@ import { bytesOnlyInPage } from '../client/leave-guard.ts';
 import { hasEnded, type Upload } from '../client/snapshot.ts';
 import { count, formatBytes, formatTimeLeft } from './format.ts';
 
+/** All uploads in numbers, counted in one pass: a thousand are summed up each frame. */
+export interface Summary {
+  /** Neither ended nor waiting for their file. */
+  readonly running: number;
+  readonly paused: number;
+  readonly needingFile: number;
+  readonly completed: number;
+  readonly ended: number;
+  /** Of the running ones. */
+  readonly sizeBytes: number;
+  readonly sentBytes: number;
+  readonly bytesPerSecond: number;
+  /** Bytes that closing the page would lose. */
+  readonly bytesOnlyInPage: number;
+  /** The browser stores nothing of some running upload. */
+  readonly unstored: boolean;
+}
+
+/** Counts the uploads. */
+export function summarize(uploads: readonly Upload[]): Summary {
+  const sum = {
+    running: 0,
+    paused: 0,
+    needingFile: 0,
+    completed: 0,
+    ended: 0,
+    sizeBytes: 0,
+    sentBytes: 0,
+    bytesPerSecond: 0,
+    bytesOnlyInPage: 0,
+    unstored: false,
+  };
+  for (const upload of uploads) {
+    if (upload.status === 'completed') sum.completed += 1;
+    if (hasEnded(upload)) sum.ended += 1;
+    else if (upload.status === 'needs-file') sum.needingFile += 1;
+    else {
+      sum.running += 1;
+      if (upload.status === 'paused') sum.paused += 1;
+      sum.sizeBytes += upload.sizeBytes;
+      sum.sentBytes += upload.sentBytes;
+      sum.bytesPerSecond += upload.bytesPerSecond;
+      sum.bytesOnlyInPage += bytesOnlyInPage(upload);
+      sum.unstored ||= !upload.resumable && upload.durability === 'memory' && upload.status !== 'queued';
+    }
+  }
+  return sum;
+}
+
 /** Whether the page may be closed, in one line. `level` is also the line's `data-level`. */
 export interface ClosingLine {
   readonly level: 'idle' | 'keep' | 'safe' | 'needs-file' | 'done';
@@ -10,57 +59,42 @@ export interface ClosingLine {
 }
 
 /** The line that says when closing is safe. */
-export function closingLine(uploads: readonly Upload[]): ClosingLine {
-  const running = uploads.filter((upload) => !hasEnded(upload) && upload.status !== 'needs-file');
-  const needing = uploads.filter((upload) => upload.status === 'needs-file').length;
-  const bytes = running.reduce((sum, upload) => sum + bytesOnlyInPage(upload), 0);
-  if (bytes > 0) {
-    if (
-      running.some(
-        (upload) => !upload.resumable && upload.durability === 'memory' && upload.status !== 'queued',
-      )
-    ) {
+export function closingLine(sum: Summary): ClosingLine {
+  if (sum.bytesOnlyInPage > 0) {
+    if (sum.unstored) {
       return {
         level: 'keep',
         text: 'Keep this page open until it is done: the browser stores nothing for later.',
       };
     }
+    const are = sum.bytesOnlyInPage === 1 ? 'is' : 'are';
     return {
       level: 'keep',
-      text: `Keep this page open: ${formatBytes(bytes)} ${bytes === 1 ? 'is' : 'are'} only in this page.`,
+      text: `Keep this page open: ${formatBytes(sum.bytesOnlyInPage)} ${are} only in this page.`,
     };
   }
-  if (running.length > 0) {
-    const text =
-      running.length === 1
-        ? 'Safe to close: it goes on by itself when you come back.'
-        : 'Safe to close: they go on by themselves when you come back.';
-    return { level: 'safe', text };
+  if (sum.running > 0) {
+    const theyGoOn = sum.running === 1 ? 'it goes on by itself' : 'they go on by themselves';
+    return { level: 'safe', text: `Safe to close: ${theyGoOn} when you come back.` };
   }
-  if (needing > 0) {
-    const text = `${count(needing, 'upload needs its file', 'uploads need their files')} again to go on.`;
-    return { level: 'needs-file', text };
+  if (sum.needingFile > 0) {
+    const need = count(sum.needingFile, 'upload needs its file', 'uploads need their files');
+    return { level: 'needs-file', text: `${need} again to go on.` };
   }
-  const completed = uploads.filter((upload) => upload.status === 'completed').length;
-  if (completed > 0) {
-    return { level: 'done', text: `Done: ${count(completed, 'file is', 'files are')} at the store.` };
+  if (sum.completed > 0) {
+    return { level: 'done', text: `Done: ${count(sum.completed, 'file is', 'files are')} at the store.` };
   }
   return { level: 'idle', text: '' };
 }
 
 /** Totals of what is running: `2 uploads · 96 MB of 240 MB · 12 MB/s · 12 s left`. */
-export function totalsLine(uploads: readonly Upload[]): string {
-  const running = uploads.filter((upload) => !hasEnded(upload) && upload.status !== 'needs-file');
-  if (running.length === 0) return '';
-  const sum = (of: (upload: Upload) => number) => running.reduce((total, upload) => total + of(upload), 0);
-  const size = sum((upload) => upload.sizeBytes);
-  const sent = sum((upload) => upload.sentBytes);
-  const speed = sum((upload) => upload.bytesPerSecond);
+export function totalsLine(sum: Summary): string {
+  if (sum.running === 0) return '';
   return joined([
-    count(running.length, 'upload'),
-    `${formatBytes(sent)} of ${formatBytes(size)}`,
-    speed > 0 ? `${formatBytes(speed)}/s` : '',
-    formatTimeLeft(size - sent, speed),
+    count(sum.running, 'upload'),
+    `${formatBytes(sum.sentBytes)} of ${formatBytes(sum.sizeBytes)}`,
+    sum.bytesPerSecond > 0 ? `${formatBytes(sum.bytesPerSecond)}/s` : '',
+    formatTimeLeft(sum.sizeBytes - sum.sentBytes, sum.bytesPerSecond),
   ]);
 }
 
