@@ -85,18 +85,14 @@ async fn object_carries_type_disposition_and_metadata() {
             .on(&started, Method::POST, "/complete", None)
             .await
             .expect::<Value>(200);
-        let object = world
-            .sessions
-            .get(started.upload_session_id)
-            .await
-            .unwrap()
-            .unwrap()
-            .session;
-        assert_eq!(object.content_type, "application/octet-stream");
+        let object = world.download(&started.key).await;
+        assert_eq!(object.content_type(), Some("application/octet-stream"));
+        let disposition = "attachment; filename=\"na_ve.html\"; filename*=UTF-8''na%C3%AFve.html";
+        assert_eq!(object.content_disposition(), Some(disposition));
+        assert_eq!(object.metadata().unwrap()["album"], "summer");
         assert!(
-            object
-                .content_disposition
-                .starts_with("attachment; filename=\"na_ve.html\"")
+            object.body.collect().await.unwrap().to_vec() == bytes,
+            "other bytes came back"
         );
     }
 }

@@ -11,8 +11,8 @@ use upload_protocol::{ErrorCode, Problem};
 use crate::error::UploadError;
 
 impl IntoResponse for UploadError {
-    /// The body is written on the way out, where the request's id is known: see
-    /// [`observe`](super::observe::observe).
+    /// The body is written on the way out, where the request's id is known: mount
+    /// [`router`](crate::router), which does so.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.http_status());
         let mut response = status
