@@ -40,8 +40,11 @@ fn main() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut stdout = io::stdout().lock();
     let mut failed = 0;
-    let seeds = arguments.seeds.clone().unwrap_or(arguments.seed..arguments.seed + 1);
-    let single = seeds.end - seeds.start == 1;
+    let seeds = arguments
+        .seeds
+        .clone()
+        .unwrap_or(arguments.seed..arguments.seed.saturating_add(1));
+    let single = seeds.end.saturating_sub(seeds.start) == 1;
     let begun = Instant::now();
     for seed in seeds.clone() {
         let Some(options) = arguments
@@ -49,7 +52,10 @@ fn main() -> io::Result<ExitCode> {
             .as_deref()
             .map_or_else(|| Some(Options::for_seed(seed)), Options::named)
         else {
-            writeln!(stdout, "no such preset; there are calm, lossy, killer, tiny, huge, needs-file")?;
+            writeln!(
+                stdout,
+                "no such preset; there are calm, lossy, killer, tiny, huge, needs-file"
+            )?;
             return Ok(ExitCode::FAILURE);
         };
         let trace = arguments.trace;
@@ -78,7 +84,11 @@ fn main() -> io::Result<ExitCode> {
         }
     }
     writeln!(stdout, "{failed} failed, {:.1} s", begun.elapsed().as_secs_f64())?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn tell(line: &str) {
