@@ -5,7 +5,14 @@ import { readFileSync } from 'node:fs';
 const rows = readFileSync('docs/semantics.md', 'utf8')
   .split('\n')
   .filter((line) => line.startsWith('| ') && !line.startsWith('| promise'));
-const names = rows.flatMap((row) => [...row.split(' | ').at(-1).matchAll(/`([^`]+)`/g)].map(([, name]) => name));
+const names = rows.flatMap((row) =>
+  [
+    ...row
+      .split(' | ')
+      .at(-1)
+      .matchAll(/`([^`]+)`/g),
+  ].map(([, name]) => name),
+);
 const tests = execFileSync('git', ['grep', '-hE', String.raw`^\s*(async )?fn [a-z0-9_]+\(|\btest\(`], {
   encoding: 'utf8',
   maxBuffer: 64 * 1024 * 1024,
