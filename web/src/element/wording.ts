@@ -42,9 +42,10 @@ export function summarize(uploads: readonly Upload[]): Summary {
     else {
       sum.running += 1;
       if (upload.status === 'paused') sum.paused += 1;
+      // The speed of a paused one is what it was.
+      else sum.bytesPerSecond += upload.bytesPerSecond;
       sum.sizeBytes += upload.sizeBytes;
       sum.sentBytes += upload.sentBytes;
-      sum.bytesPerSecond += upload.bytesPerSecond;
       sum.bytesOnlyInPage += bytesOnlyInPage(upload);
       sum.unstored ||= !upload.resumable && upload.durability === 'memory' && upload.status !== 'queued';
     }
