@@ -1,6 +1,8 @@
 /** An engine for unit tests: remembers what it was told, says what the test wants. */
 import type { ConnectHost, HostPort, PageMessage, UploadView } from './port.ts';
 
+type EventMessage = Extract<PageMessage, { type: 'event' }>;
+
 export class FakeEngine implements HostPort {
   readonly told: (readonly [command: string, ...details: unknown[]])[] = [];
   onMessage: (message: PageMessage) => void = () => {};
@@ -13,10 +15,7 @@ export class FakeEngine implements HostPort {
   };
 
   /** Tells the page of uploads, as the engine does after a change. */
-  show(
-    uploads: readonly UploadView[],
-    more: { removed?: string[]; full?: boolean; instance?: string } = {},
-  ): void {
+  show(uploads: UploadView[], more: { removed?: string[]; full?: boolean; instance?: string } = {}): void {
     this.onMessage({
       type: 'snapshot',
       engine: { instance: more.instance ?? 'engine-1', host: 'shared-worker' },
@@ -24,6 +23,15 @@ export class FakeEngine implements HostPort {
       removed: more.removed ?? [],
       full: more.full ?? false,
     });
+  }
+
+  /** Tells the page of an event. */
+  happen(
+    event: EventMessage['event'],
+    uploadId: string,
+    more: Partial<Pick<EventMessage, 'name' | 'reason' | 'pickedAs'>> = {},
+  ): void {
+    this.onMessage({ type: 'event', event, uploadId, name: null, reason: null, pickedAs: null, ...more });
   }
 
   add(files: File[], asNew: boolean): string[] {

@@ -15,7 +15,7 @@ function apply(
     engine: ENGINE,
     uploads,
     removed: more.removed ?? [],
-    full: more.full,
+    full: more.full ?? false,
   } as const;
   return applySnapshotMessage(before, message, () => undefined);
 }

@@ -139,7 +139,7 @@ describe('events', () => {
     const seen = vi.fn();
     uploader.on('completed', seen);
     engine.show([view({ status: 'completed', key: 'objects/report.pdf' })]);
-    engine.onMessage({ type: 'event', event: 'completed', uploadId: 'a' });
+    engine.happen('completed', 'a');
     expect(seen).toHaveBeenCalledExactlyOnceWith({
       upload: expect.objectContaining({ key: 'objects/report.pdf' }),
     });
@@ -149,7 +149,7 @@ describe('events', () => {
     const seen = vi.fn();
     uploader.on('safe', seen)();
     engine.show([view()]);
-    engine.onMessage({ type: 'event', event: 'safe', uploadId: 'a' });
+    engine.happen('safe', 'a');
     expect(seen).not.toHaveBeenCalled();
   });
 });
@@ -160,13 +160,10 @@ describe('a refused file', () => {
   it('stands in the snapshot by its name and can be uploaded as a new one', async () => {
     engine.show([needing]);
     const [pickedAs] = await uploader.add(files('holiday.mov'));
-    engine.onMessage({
-      type: 'event',
-      event: 'fileRefused',
-      uploadId: 'old',
+    engine.happen('fileRefused', 'old', {
       name: 'holiday.mov',
       reason: 'it has another size',
-      pickedAs,
+      pickedAs: pickedAs ?? null,
     });
     expect(uploader.getSnapshot().uploads[0]).toMatchObject({
       status: 'needs-file',
@@ -181,16 +178,10 @@ describe('a refused file', () => {
   it('stays in the snapshot while the upload changes otherwise, until the right one is accepted', () => {
     engine.show([needing]);
     uploader.provide('old', new File(['x'], 'wrong.pdf'));
-    engine.onMessage({
-      type: 'event',
-      event: 'fileRefused',
-      uploadId: 'old',
-      name: 'wrong.pdf',
-      reason: 'it differs',
-    });
+    engine.happen('fileRefused', 'old', { name: 'wrong.pdf', reason: 'it differs' });
     engine.show([{ ...needing, confirmedBytes: 401 }]);
     expect(uploader.getSnapshot().uploads[0]).toMatchObject({ refusal: { fileName: 'wrong.pdf' } });
-    engine.onMessage({ type: 'event', event: 'fileAccepted', uploadId: 'old' });
+    engine.happen('fileAccepted', 'old');
     expect(uploader.getSnapshot().uploads[0]).toMatchObject({ refusal: undefined });
   });
 });
