@@ -23,7 +23,7 @@ pub struct EngineConfig {
     pub refusals_max: u32,
     /// A URL is not used when it expires within this time.
     pub url_margin_ms: u64,
-    /// A part in flight is staged as well when sending what is at risk would take longer than this.
+    /// A part that has been in flight for so long is staged as well.
     pub at_risk_ms_max: u64,
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Context {
     /// As many parts are in flight as may be.
     pub(crate) slots_full: bool,
     pub(crate) concurrency: Box<dyn ConcurrencyController + Send>,
+    /// Of confirmed parts, over all uploads: what was sent may only have filled buffers.
     pub(crate) send_rate: RateMeter,
     pub(crate) stage_rate: JobRate,
     rng: fastrand::Rng,

@@ -50,6 +50,7 @@ pub(crate) struct SignedUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InFlight {
     pub(crate) action: ActionId,
+    pub(crate) started_at: Timestamp,
     pub(crate) sent_bytes: u64,
     pub(crate) progress_at: Timestamp,
     pub(crate) url_expires_at: Timestamp,
@@ -341,15 +342,6 @@ impl PartTable {
     /// Bytes neither on disk nor at the store.
     pub(crate) fn at_risk_bytes(&self) -> u64 {
         self.at_risk_bytes
-    }
-
-    /// Of those, the ones that have not left yet either.
-    pub(crate) fn at_risk_unsent_bytes(&self) -> u64 {
-        let leaving = self
-            .attempts()
-            .filter(|(number, _)| self.get(*number).local != Local::Staged);
-        let left: u64 = leaving.map(|(_, attempt)| attempt.sent_bytes).sum();
-        self.at_risk_bytes.saturating_sub(left)
     }
 
     /// Whether a part is neither on disk nor at the store. An empty part counts.

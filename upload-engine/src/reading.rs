@@ -5,7 +5,7 @@ use upload_protocol::{Crc64Nvme, PartNumber};
 
 use crate::action::{Action, Event, Failure, SourceId};
 use crate::context::Context;
-use crate::part::{InFlight, Local, Sent};
+use crate::part::{Local, Sent};
 use crate::snapshot::UploadError;
 use crate::time::Timestamp;
 use crate::upload::{Pending, Phase, StageJob, Upload};
@@ -111,7 +111,13 @@ impl Upload {
                 .then(|| self.parts.hashed().iter().rev().find(waiting))
                 .flatten()
         };
-        let slow = || self.is_slow(cx).then(|| self.parts.hashed().last()).flatten();
+        let slow = || {
+            self.parts
+                .hashed()
+                .iter()
+                .rev()
+                .find(|part| self.is_slow(cx, **part))
+        };
         unread.or_else(hashed).or_else(slow).copied()
     }
 
@@ -152,14 +158,13 @@ impl Upload {
             < u128::from(self.parts.at_risk_bytes()) * u128::from(send_rate)
     }
 
-    /// Even the parts in flight are worth a copy: they will be at risk for long.
-    fn is_slow(&self, cx: &Context) -> bool {
-        if let Some(rate) = cx.send_rate.settled_bytes_per_second(cx.now) {
-            return self.parts.at_risk_unsent_bytes().saturating_mul(1000) / rate > cx.config.at_risk_ms_max;
+    /// In flight for so long that it will be at risk for longer. Its age tells, not the bytes it has
+    /// sent: the first megabytes of every part only fill buffers on the way.
+    fn is_slow(&self, cx: &Context, number: PartNumber) -> bool {
+        match &self.parts.get(number).sent {
+            Sent::InFlight(attempt) => cx.now.millis_since(attempt.started_at) >= cx.config.at_risk_ms_max,
+            _ => false,
         }
-        let waited = |attempt: &InFlight| cx.now.millis_since(attempt.progress_at);
-        let longest = self.parts.attempts().map(|(_, attempt)| waited(attempt)).max();
-        self.paused || longest.is_some_and(|waited| waited >= cx.config.at_risk_ms_max)
     }
 
     pub(crate) fn on_staged(&mut self, cx: &mut Context, job: StageJob, result: Result<Crc64Nvme, Failure>) {

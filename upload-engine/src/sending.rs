@@ -159,10 +159,12 @@ impl Upload {
         );
         let attempt = InFlight {
             action,
+            started_at: cx.now,
             sent_bytes: 0,
             progress_at: cx.now,
             url_expires_at,
         };
+        cx.send_rate.add(cx.now, 0);
         self.parts
             .update(number, |part| part.sent = Sent::InFlight(attempt));
         let source = self.source.filter(|_| matches!(bytes, PartBytes::Source(_)));
@@ -183,7 +185,8 @@ impl Upload {
                 attempt.progress_at = cx.now;
             }
         });
-        self.count_moved(cx, moved);
+        self.rate.add(cx.now, moved);
+        cx.send_rate.add(cx.now, 0);
     }
 
     pub(crate) fn on_put(
@@ -231,7 +234,8 @@ impl Upload {
     }
 
     fn on_part_confirmed(&mut self, cx: &mut Context, number: PartNumber) {
-        let mut moved = self.parts.layout().range(number).size_bytes();
+        let size_bytes = self.parts.layout().range(number).size_bytes();
+        let mut moved = size_bytes;
         self.parts.update(number, |part| {
             if let Sent::InFlight(attempt) = &part.sent {
                 moved -= attempt.sent_bytes;
@@ -240,7 +244,8 @@ impl Upload {
             part.not_before = None;
             (part.failures, part.refusals, part.checksum_refusals) = (0, 0, 0);
         });
-        self.count_moved(cx, moved);
+        self.rate.add(cx.now, moved);
+        cx.send_rate.add(cx.now, size_bytes);
         cx.concurrency.on_confirmed(cx.now);
         self.doubts = 0;
         if self.phase == Phase::Fetching {
@@ -311,12 +316,5 @@ impl Upload {
     /// Parts may be signed and sent.
     fn may_send(&self) -> bool {
         self.phase == Phase::Sending && !self.paused && self.verify.is_none() && self.session.is_some()
-    }
-
-    fn count_moved(&mut self, cx: &mut Context, bytes: u64) {
-        if bytes > 0 {
-            self.rate.add(cx.now, bytes);
-            cx.send_rate.add(cx.now, bytes);
-        }
     }
 }

@@ -33,7 +33,7 @@ impl Upload {
             sent_bytes: confirmed_bytes + in_flight_bytes,
             confirmed_bytes,
             staged_bytes: self.parts.staged_bytes(),
-            bytes_per_second: if self.has_ended() {
+            bytes_per_second: if self.has_ended() || self.paused {
                 0
             } else {
                 self.rate.bytes_per_second(now)
