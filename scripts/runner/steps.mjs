@@ -21,6 +21,7 @@ export const STEPS = [
   },
   { name: 'rustfmt', command: ['cargo', 'fmt', '--all', '--check'], minutes: 2 },
   { name: 'determinism', command: ['bash', 'scripts/check-determinism.sh'], minutes: 2 },
+  { name: 'promises', command: ['node', 'scripts/check-semantics.mjs'], minutes: 1 },
   { name: 'biome', command: ['biome', 'ci', '--max-diagnostics=100', '.'], minutes: 2 },
   { name: 'wasm', command: ['bash', 'scripts/build-wasm.sh'], minutes: 20 },
   { name: 'wasm-imports', command: ['node', 'scripts/check-wasm-imports.mjs'], needs: ['wasm'], minutes: 1 },
