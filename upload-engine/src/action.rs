@@ -54,7 +54,8 @@ pub enum Command {
     Resume(ClientUploadId),
     /// Give up: abort at the store, delete staged parts and checkpoint.
     Cancel(ClientUploadId),
-    /// Drop an upload that has ended from the list. Nothing happens to one that hasn't.
+    /// Drop an upload that has ended from the list; a failed one is cancelled first. Nothing happens to
+    /// one that hasn't ended.
     Dismiss(ClientUploadId),
 }
 

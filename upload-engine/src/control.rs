@@ -121,7 +121,7 @@ impl Upload {
         if self.stale_part_stays {
             // As if it could not be written: the one on disk is the lesser evil.
             self.unsaved = false;
-            return self.on_saved(*self.parts.layout(), false);
+            return self.on_saved(cx, *self.parts.layout(), false);
         }
         self.unsaved = false;
         let checkpoint = Box::new(self.checkpoint());
@@ -147,8 +147,24 @@ impl Upload {
         self.stale_part_stays |= stale && !freed;
     }
 
-    pub(crate) fn on_saved(&mut self, layout: PartLayout, saved: bool) {
+    /// Hosts forget a checkpoint that nobody has saved for a week: one that still counts is saved anew.
+    pub(crate) fn renew_checkpoint(&mut self, cx: &Context) {
+        if self.next_renewal().is_some_and(|at| at <= cx.now) {
+            self.saved_at = None;
+            self.unsaved = true;
+        }
+    }
+
+    pub(crate) fn next_renewal(&self) -> Option<Timestamp> {
+        let counts = self.resumable && !self.has_ended();
+        self.saved_at
+            .filter(|_| counts)
+            .map(|at| at + CHECKPOINT_RENEWAL_MS)
+    }
+
+    pub(crate) fn on_saved(&mut self, cx: &Context, layout: PartLayout, saved: bool) {
         self.resumable = saved;
+        self.saved_at = saved.then_some(cx.now);
         if saved {
             self.saved_layout = Some(layout);
         }
@@ -491,6 +507,9 @@ impl Upload {
 
 /// How often all parts may be there and yet not be what was sealed, before the session is given up.
 const DOUBTS_MAX: u32 = 2;
+
+/// Age at which a checkpoint is saved anew: a day.
+const CHECKPOINT_RENEWAL_MS: u64 = 24 * 3600 * 1000;
 
 /// How many sessions of one upload may be lost before it fails, in one visit.
 const RESTARTS_MAX: u32 = 5;

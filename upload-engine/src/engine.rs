@@ -232,12 +232,25 @@ impl Engine {
         self.add(upload);
     }
 
+    /// Takes an ended upload off the list. A failed one is cancelled first: it holds staged parts, a
+    /// checkpoint that would bring it back, and perhaps a session.
     fn dismiss(&mut self, id: ClientUploadId) {
-        let ended = self.uploads.get(&id).is_some_and(|upload| {
-            matches!(upload.phase, Phase::Completed | Phase::Cancelled) && upload.pending.is_empty()
-                || upload.phase == Phase::Failed && !upload.resumable
+        self.with(id, |upload, cx| {
+            upload.dismissed = upload.has_ended();
+            if upload.phase == Phase::Failed {
+                upload.cancel(cx);
+            }
         });
-        if ended {
+        self.remove_dismissed(id);
+    }
+
+    fn remove_dismissed(&mut self, id: ClientUploadId) {
+        let over = |upload: &Upload| upload.dismissed && upload.has_ended() && upload.forgotten;
+        if self
+            .uploads
+            .get(&id)
+            .is_some_and(|upload| over(upload) && upload.pending.is_empty())
+        {
             self.uploads.remove(&id);
             self.order.retain(|other| *other != id);
             self.forget_indexes(id);
@@ -285,6 +298,7 @@ impl Engine {
         upload.drive(&mut self.cx);
         self.count_in_flight(id, before);
         self.reindex(id);
+        self.remove_dismissed(id);
     }
 
     fn count_in_flight(&mut self, id: ClientUploadId, before: usize) {

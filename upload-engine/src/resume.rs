@@ -22,6 +22,7 @@ impl Upload {
         upload.session = checkpoint.session;
         upload.resumable = true;
         upload.saved_layout = Some(*upload.parts.layout());
+        upload.saved_at = Some(cx.now);
         upload.resumed = true;
         for StagedPart {
             part: number,

@@ -108,6 +108,10 @@ pub(crate) struct Upload {
     pub(crate) resumable: bool,
     /// How the checkpoint on disk cuts the file.
     pub(crate) saved_layout: Option<PartLayout>,
+    /// When the checkpoint was last saved or found.
+    pub(crate) saved_at: Option<Timestamp>,
+    /// The person wants it off the list as soon as nothing of it is left.
+    pub(crate) dismissed: bool,
     /// A part that must never be sent could not be deleted from disk.
     pub(crate) stale_part_stays: bool,
     pub(crate) resumed: bool,
@@ -148,6 +152,8 @@ impl Upload {
             error: None,
             resumable: false,
             saved_layout: None,
+            saved_at: None,
+            dismissed: false,
             stale_part_stays: false,
             resumed: false,
             verify: None,
@@ -178,6 +184,7 @@ impl Upload {
         }
         // First, since accepting a file gives the others something to do.
         self.drive_verify(cx);
+        self.renew_checkpoint(cx);
         self.drive_save(cx);
         self.drive_control(cx);
         self.drive_hashing(cx);
@@ -198,6 +205,7 @@ impl Upload {
             self.signing.not_before(),
             self.parts.next_release(),
             self.next_staging_look(cx),
+            self.next_renewal(),
             stalled,
         ]
         .into_iter()
@@ -319,7 +327,7 @@ impl Upload {
             (Pending::Free { stale }, outcome) => self.on_freed(stale, matches!(outcome, Outcome::Done)),
             // What could not be deleted is found and deleted on the next visit.
             (Pending::Forget, _) => {}
-            (Pending::Save(layout), outcome) => self.on_saved(layout, matches!(outcome, Outcome::Done)),
+            (Pending::Save(layout), outcome) => self.on_saved(cx, layout, matches!(outcome, Outcome::Done)),
             (Pending::Control { call, sent_at }, outcome) => {
                 self.control.answered();
                 self.on_control(cx, call, sent_at, outcome);

@@ -242,6 +242,37 @@ fn ended_upload_can_be_dismissed_and_a_running_one_not() {
 }
 
 #[test]
+fn failed_upload_that_is_dismissed_leaves_nothing_behind() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 20 * PART);
+    host.run_but(&["put", "seal"]);
+    host.fail(
+        "seal",
+        host::server_error(upload_protocol::ErrorCode::TokenRefused),
+    );
+    assert_eq!(host.snapshot(id(1)).status, UploadStatus::Failed);
+    host.command(Command::Dismiss(id(1)));
+    host.run();
+    assert_eq!(host.engine.snapshots(host.now).len(), 0);
+    assert_eq!((host.count("abort"), host.count("forget")), (1, 1));
+}
+
+#[test]
+fn checkpoint_of_a_long_upload_is_saved_anew_each_day() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 20 * PART);
+    host.run_but(&["put"]);
+    host.command(Command::Pause(id(1)));
+    host.run();
+    let saved = host.count("save");
+    for day in 1..=10 {
+        host.advance(24 * 3600 * 1000);
+        host.run();
+        assert_eq!(host.count("save"), saved + day);
+    }
+}
+
+#[test]
 fn file_above_the_largest_object_fails_by_name_and_limit() {
     let mut host = Host::new();
     host.pick(id(1), "a", 50_000_000_000_001);
