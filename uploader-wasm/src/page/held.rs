@@ -20,6 +20,9 @@ pub(super) struct Held<F> {
     pub(super) file: F,
     /// Never take it for an upload that needs its file.
     pub(super) as_new: bool,
+    /// Its upload was paused when last heard of. An engine keeps that on disk only once the upload has
+    /// started.
+    pub(super) paused: bool,
 }
 
 /// The part of an engine's message that this module reads. One struct for every kind of message: an
@@ -60,7 +63,12 @@ impl<F> Default for HeldFiles<F> {
 
 impl<F> HeldFiles<F> {
     pub(super) fn hold(&mut self, upload: ClientUploadId, file: F, as_new: bool) {
-        self.files.insert(upload, Held { file, as_new });
+        let held = Held {
+            file,
+            as_new,
+            paused: false,
+        };
+        self.files.insert(upload, held);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ClientUploadId, &Held<F>)> {
@@ -72,6 +80,10 @@ impl<F> HeldFiles<F> {
         for upload in &heard.uploads {
             if matches!(upload.status, StatusView::Completed | StatusView::Cancelled) {
                 self.drop_file(&upload.upload_id);
+            } else if let Some(id) = ClientUploadId::parse(&upload.upload_id)
+                && let Some(held) = self.files.get_mut(&id)
+            {
+                held.paused = upload.status == StatusView::Paused;
             }
         }
         for upload in &heard.removed {
@@ -154,6 +166,19 @@ mod tests {
         assert_eq!(held(&files), [(id(7), "a")]);
         files.on_heard(&event(EventName::FileAccepted, 7, 7));
         assert_eq!(held(&files), [(id(7), "a")]);
+    }
+
+    #[test]
+    fn pause_is_remembered_until_its_upload_goes_on() {
+        let mut files = HeldFiles::default();
+        files.hold(id(1), "a", false);
+        let is_paused = |files: &HeldFiles<_>| files.iter().any(|(_, held)| held.paused);
+        assert!(!is_paused(&files));
+        files.on_heard(&status(1, StatusView::Paused));
+        files.on_heard(&status(2, StatusView::Uploading));
+        assert!(is_paused(&files));
+        files.on_heard(&status(1, StatusView::Queued));
+        assert!(!is_paused(&files));
     }
 
     #[test]

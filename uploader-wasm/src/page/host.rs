@@ -269,7 +269,8 @@ impl Page {
         }
     }
 
-    /// Every file this page holds, but those that are on their way already.
+    /// Every file this page holds, but those that are on their way already. What a person has wanted
+    /// since comes after: a cancelled upload that the engine does not know yet would start all the same.
     fn offer_held_files(&self) {
         let mut state = self.state.borrow_mut();
         let on_their_way: Vec<_> = state
@@ -284,15 +285,18 @@ impl Page {
             .held
             .iter()
             .filter(|(upload, _)| !on_their_way.contains(upload))
-            .map(|(upload, held)| PageCommand::Pick {
-                upload,
-                file: held.file.clone(),
-                as_new: held.as_new,
+            .flat_map(|(upload, held)| {
+                let pick = PageCommand::Pick {
+                    upload,
+                    file: held.file.clone(),
+                    as_new: held.as_new,
+                };
+                [Some(pick), held.paused.then_some(PageCommand::Pause(upload))]
             })
+            .flatten()
+            .map(|offer| (crypto_uuid(), offer))
             .collect();
-        for offer in offers {
-            state.outbox.push(crypto_uuid(), offer);
-        }
+        state.outbox.push_first(offers);
     }
 
     fn command_on(&self, upload_id: &str, command: impl FnOnce(ClientUploadId) -> PageCommand) {

@@ -21,6 +21,11 @@ impl<C> Outbox<C> {
         self.waiting.push((id, command));
     }
 
+    /// Commands that must be carried out, in this order, before all that wait.
+    pub(super) fn push_first(&mut self, commands: Vec<(Uuid, C)>) {
+        self.waiting.splice(0..0, commands);
+    }
+
     /// The engine has it.
     pub(super) fn on_ack(&mut self, id: Uuid) {
         // Acknowledged in order, so it is the first or near it.
@@ -49,5 +54,17 @@ mod tests {
         outbox.on_ack(Uuid::from_u128(9));
         let left: Vec<_> = outbox.waiting().map(|(_, command)| *command).collect();
         assert_eq!(left, [1, 3]);
+    }
+
+    #[test]
+    fn commands_pushed_first_come_before_those_that_wait() {
+        let mut outbox = Outbox::default();
+        outbox.push(Uuid::from_u128(3), "cancel");
+        outbox.push_first(vec![
+            (Uuid::from_u128(1), "pick"),
+            (Uuid::from_u128(2), "pause"),
+        ]);
+        let order: Vec<_> = outbox.waiting().map(|(_, command)| *command).collect();
+        assert_eq!(order, ["pick", "pause", "cancel"]);
     }
 }
