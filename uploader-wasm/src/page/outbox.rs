@@ -60,10 +60,7 @@ mod tests {
     fn commands_pushed_first_come_before_those_that_wait() {
         let mut outbox = Outbox::default();
         outbox.push(Uuid::from_u128(3), "cancel");
-        outbox.push_first(vec![
-            (Uuid::from_u128(1), "pick"),
-            (Uuid::from_u128(2), "pause"),
-        ]);
+        outbox.push_first(vec![(Uuid::from_u128(1), "pick"), (Uuid::from_u128(2), "pause")]);
         let order: Vec<_> = outbox.waiting().map(|(_, command)| *command).collect();
         assert_eq!(order, ["pick", "pause", "cancel"]);
     }
