@@ -122,6 +122,8 @@ struct State {
     /// Where the next worker runs: a shared one that doesn't load is followed by a dedicated one.
     host: Option<HostKind>,
     worker: Option<Connected>,
+    /// The page has gone and told so. It may come back from the browser's back-forward cache.
+    left: bool,
     /// The engine that this page has heard of last, by its instance.
     engine: Option<String>,
     outbox: Outbox<PageCommand>,
@@ -167,6 +169,13 @@ impl Page {
             {
                 // With locks the browser tells it, whatever the page's end is.
                 page.post(&ToEngine::Bye);
+                page.state.borrow_mut().left = true;
+            }
+        });
+        let returns = Rc::downgrade(&page);
+        on_window("pageshow", move || {
+            if let Some(page) = returns.upgrade() {
+                page.come_back();
             }
         });
         let connecting = Rc::clone(&page);
@@ -214,6 +223,10 @@ impl Page {
             _on_message: on_message,
             lock_name: None,
         });
+        self.greet();
+    }
+
+    fn greet(&self) {
         self.post(&ToEngine::Hello(Hello {
             version: MESSAGES_VERSION,
             page: self.id,
@@ -221,6 +234,19 @@ impl Page {
             realm: self.options.realm.clone(),
             settings: self.options.settings.clone(),
         }));
+    }
+
+    /// The browser shows the page again that it had kept. The engine that was left has forgotten it; a
+    /// shared worker may have ended meanwhile, which nothing tells where there are no locks.
+    fn come_back(self: &Rc<Self>) {
+        if !std::mem::take(&mut self.state.borrow_mut().left) {
+            return;
+        }
+        match self.worker_kind() {
+            Some(HostKind::SharedWorker) => self.connect(),
+            Some(HostKind::DedicatedWorker) => self.greet(),
+            None => {}
+        }
     }
 
     fn on_engine_message(self: &Rc<Self>, message: ToPage) {
@@ -261,12 +287,25 @@ impl Page {
             self.offer_held_files();
         }
         if let Some(can_stage) = can_stage {
-            self.post(&ToEngine::StagingReady { can_stage });
+            self.offer_staging(can_stage);
         }
         let waiting: Vec<_> = self.state.borrow().outbox.waiting().cloned().collect();
         for (id, command) in waiting {
             self.post(&ToEngine::Command(NumberedCommand { id, command }));
         }
+    }
+
+    /// Lets the engine give jobs to this page's staging worker. Not where nothing would tell a shared
+    /// engine of the page's end: it would wait for the answers for ever. It then hashes by itself.
+    fn offer_staging(&self, can_stage: bool) {
+        if locks_available() || self.worker_kind() == Some(HostKind::DedicatedWorker) {
+            self.post(&ToEngine::StagingReady { can_stage });
+        }
+    }
+
+    fn worker_kind(&self) -> Option<HostKind> {
+        let state = self.state.borrow();
+        state.worker.as_ref().map(|connected| connected.worker.kind)
     }
 
     /// Every file this page holds, but those that are on their way already. What a person has wanted
@@ -439,7 +478,7 @@ impl Page {
                     state.engine.is_some()
                 };
                 if is_attached {
-                    self.post(&ToEngine::StagingReady { can_stage });
+                    self.offer_staging(can_stage);
                 }
             }
             FromStaging::Done(done) => self.post(&ToEngine::JobDone(done)),
