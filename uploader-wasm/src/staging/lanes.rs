@@ -81,6 +81,12 @@ impl<J> Lanes<J> {
         self.stage.waiting.retain(|job| !is_unwanted(job));
     }
 
+    /// Some waiting job passes a test.
+    pub(super) fn has_waiting(&self, is_wanted: impl FnMut(&J) -> bool) -> bool {
+        let mut waiting = self.hash.waiting.iter().chain(&self.stage.waiting);
+        waiting.any(is_wanted)
+    }
+
     /// What a staging job must wait for before its next piece; `None` when it may go on.
     pub(super) fn give_way(&mut self) -> Option<oneshot::Receiver<()>> {
         self.is_hashing().then(|| {
@@ -158,6 +164,18 @@ mod tests {
         assert_eq!(wait.try_recv(), Ok(None));
         lanes.on_end(Urgency::Front);
         assert_eq!(wait.try_recv(), Ok(Some(())));
+    }
+
+    #[test]
+    fn job_is_found_while_it_waits_in_either_lane() {
+        let mut lanes = Lanes::default();
+        lanes.push(Urgency::Front, 1);
+        lanes.push(Urgency::Tail, 2);
+        for job in [1, 2] {
+            assert!(lanes.has_waiting(|waiting| *waiting == job), "{job}");
+        }
+        lanes.poll_next();
+        assert!(!lanes.has_waiting(|waiting| *waiting == 1));
     }
 
     #[test]

@@ -85,6 +85,8 @@ impl Worker for StagingWorker {
     fn received(&mut self, scope: &WorkerScope<Self>, message: ToStaging, id: HandlerId) {
         match message {
             ToStaging::Page(page) => PAGE.set(Some(page)),
+            // Given out again by an engine that took this page twice: it will be answered once.
+            ToStaging::Job(job) if self.shared.has(job.id) => {}
             ToStaging::Job(job) => {
                 let urgency = match job.target {
                     JobTarget::Hash => Urgency::Front,
@@ -100,6 +102,16 @@ impl Worker for StagingWorker {
 }
 
 impl Shared {
+    /// The job waits or runs, and will be answered.
+    fn has(&self, id: JobId) -> bool {
+        let is_running = self
+            .running
+            .borrow()
+            .get(&id)
+            .is_some_and(|handle| !handle.is_aborted());
+        is_running || self.lanes.borrow().has_waiting(|(_, job)| job.id == id)
+    }
+
     fn cancel(&self, is_unwanted: impl Fn(JobId) -> bool) {
         self.lanes
             .borrow_mut()
