@@ -14,9 +14,11 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// The Web Lock that makes its holder the engine, and the channel to the holder.
+    /// The Web Lock that makes its holder the engine, and the channel to the holder. A colon of the scope
+    /// is escaped: an endpoint holds colons too, and no two realms may share a name.
     pub fn engine_name(&self) -> String {
-        format!("holdfast:{}:{}", self.endpoint, self.scope)
+        let scope = self.scope.replace('%', "%25").replace(':', "%3A");
+        format!("holdfast:{}:{scope}", self.endpoint)
     }
 
     /// Name of this realm's folder in OPFS and prefix of its keys in `IndexedDB`: 64 hex digits. A hash,
@@ -46,6 +48,19 @@ mod tests {
             endpoint: endpoint.into(),
             scope: scope.into(),
         }
+    }
+
+    #[test]
+    fn engine_name_joins_endpoint_and_scope() {
+        let name = realm("https://a.example", "user-7").engine_name();
+        assert_eq!(name, "holdfast:https://a.example:user-7");
+    }
+
+    #[test]
+    fn realms_that_join_to_the_same_text_have_different_engines() {
+        let one = realm("https://a.example", "8443:x").engine_name();
+        assert_ne!(one, realm("https://a.example:8443", "x").engine_name());
+        assert_ne!(one, realm("https://a.example", "8443%3Ax").engine_name());
     }
 
     #[test]
