@@ -175,6 +175,13 @@ describe('a refused file', () => {
     expect(uploader.getSnapshot().uploads[0]).toMatchObject({ refusal: undefined });
   });
 
+  it('that was added before the first snapshot can be uploaded as a new one', async () => {
+    const [pickedAs] = await uploader.add(files('holiday.mov'));
+    engine.show([needing], { full: true });
+    engine.happen('fileRefused', 'old', { name: 'holiday.mov', pickedAs: pickedAs ?? null });
+    expect(uploader.getSnapshot().uploads[0]).toMatchObject({ refusal: { canUploadAsNew: true } });
+  });
+
   it('stays in the snapshot while the upload changes otherwise, until the right one is accepted', () => {
     engine.show([needing]);
     uploader.provide('old', new File(['x'], 'wrong.pdf'));

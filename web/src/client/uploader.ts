@@ -65,7 +65,7 @@ const FILES_A_CALL = 8;
 /** Time in ms after which handing over goes on in a next task, so that the page stays quick. */
 const TASK_BUDGET_MS = 8;
 
-/** Offered files remembered at most: only those compared with an earlier upload can be refused. */
+/** Offered files remembered at most: of those, only ones compared with an earlier upload can be refused. */
 const OFFERED_MAX = 256;
 
 /** An engine that has said nothing for this long is reported; starting takes well under a second. */
@@ -85,7 +85,7 @@ class EngineUploader implements Uploader {
   readonly #silence: ReturnType<typeof setTimeout>;
   readonly #subscribers = new Set<() => void>();
   readonly #listeners = new Map<keyof UploaderEvents, Set<Listener>>();
-  /** Files that may yet be refused, by the id of their picking: added while some upload needed its file. */
+  /** Files that may yet be refused, by the id of their picking. */
   readonly #offered = new Map<string, File>();
   readonly #refused = new Map<string, { readonly refusal: Refusal; readonly file: File | undefined }>();
 
@@ -102,9 +102,9 @@ class EngineUploader implements Uploader {
 
   async add(files: Iterable<File>, options: AddOptions = {}): Promise<string[]> {
     const picked = [...files];
+    const asNew = options.asNew ?? false;
     const host = await this.#host;
     if (!host) throw new Error(this.#whyNoEngine());
-    const mayBeRefused = this.#snapshot.uploads.some((upload) => upload.status === 'needs-file');
     const ids: string[] = [];
     // Picking very many files has taken the browser its time already.
     let taskEnd = picked.length > FILES_A_CALL ? 0 : performance.now() + TASK_BUDGET_MS;
@@ -115,9 +115,10 @@ class EngineUploader implements Uploader {
       }
       if (this.#snapshot.state === 'closed') throw new Error(this.#whyNoEngine());
       const batch = picked.slice(start, start + FILES_A_CALL);
-      const added = host.add(batch, options.asNew ?? false);
+      const added = host.add(batch, asNew);
       ids.push(...added);
-      if (mayBeRefused) for (const [index, file] of batch.entries()) this.#offer(added[index], file);
+      // Which of them the engine compares with an earlier upload is not known here.
+      if (!asNew) for (const [index, file] of batch.entries()) this.#offer(added[index], file);
     }
     return ids;
   }
