@@ -5,7 +5,7 @@ import { droppedFiles } from './dropped-files.ts';
 import type { RowAction } from './row.ts';
 import css from './styles.css?inline';
 import { UploadList } from './upload-list.ts';
-import { closingLine, summarize, totalsLine } from './wording.ts';
+import { closingLine, summarize, totalsLine, unreadableLine } from './wording.ts';
 
 /**
  * `<holdfast-uploader>`: a drop zone and the list of uploads, those of earlier visits included.
@@ -26,6 +26,8 @@ export class HoldfastUploader extends HTMLElement {
   readonly #list = new UploadList(() => this.#drawSummary());
   readonly #announcer = new Announcer();
   readonly #view = buildView();
+  /** What could not be read of the last files that were handed over. */
+  #unreadable: readonly string[] = [];
   #shared: Uploader | undefined;
   #current: { readonly uploader: Uploader; readonly leave: () => void } | undefined;
 
@@ -127,7 +129,10 @@ export class HoldfastUploader extends HTMLElement {
       const where = snapshot.engine.host === 'shared-worker' ? 'shared by all tabs' : 'in this tab';
       setText(view.engine, `Engine ${snapshot.engine.instance.slice(0, 8)} · ${where}`);
     }
-    this.#showProblem(snapshot.state === 'broken' ? PROBLEMS[snapshot.error.code] : '', snapshot);
+    this.#showProblem(
+      snapshot.state === 'broken' ? PROBLEMS[snapshot.error.code] : unreadableLine(this.#unreadable),
+      snapshot,
+    );
   }
 
   #showProblem(text: string, snapshot?: ReturnType<Uploader['getSnapshot']>): void {
@@ -166,7 +171,7 @@ export class HoldfastUploader extends HTMLElement {
       setOver(false);
       if (!event.dataTransfer || !hasFiles(event)) return;
       event.preventDefault();
-      void droppedFiles(event.dataTransfer).then((files) => this.#add(files));
+      void droppedFiles(event.dataTransfer).then(({ files, unreadable }) => this.#add(files, unreadable));
     });
   }
 
@@ -185,7 +190,9 @@ export class HoldfastUploader extends HTMLElement {
     if (id) this.#current?.uploader.provide(id, first);
   }
 
-  #add(files: readonly File[]): void {
+  #add(files: readonly File[], unreadable: readonly string[] = []): void {
+    this.#unreadable = unreadable;
+    this.#drawSummary();
     if (files.length === 0) return;
     // A rejection means that there is no engine; the snapshot says so and why.
     this.#current?.uploader.add(files).catch(() => this.#drawSummary());

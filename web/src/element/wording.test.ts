@@ -4,7 +4,15 @@ import type { UploadView } from '../client/port.ts';
 import { toUpload, type Upload } from '../client/snapshot.ts';
 import { formatBytes, formatPercent, formatTimeLeft } from './format.ts';
 import { stripGradient } from './strip.ts';
-import { type ClosingLine, closingLine, detailLine, refusalLine, summarize, totalsLine } from './wording.ts';
+import {
+  type ClosingLine,
+  closingLine,
+  detailLine,
+  refusalLine,
+  summarize,
+  totalsLine,
+  unreadableLine,
+} from './wording.ts';
 
 function upload(changes: Partial<UploadView>): Upload {
   return toUpload(view(changes), undefined);
@@ -50,6 +58,16 @@ describe('closingLine', () => {
   it('counts what is done', () => {
     expect(lineOf([upload({ status: 'completed', key: 'k' })]).text).toBe('Done: 1 file is at the store.');
     expect(lineOf([])).toEqual({ level: 'idle', text: '' });
+  });
+});
+
+describe('unreadableLine', () => {
+  it('names what a drop lacks, and counts what would be too many names', () => {
+    expect(unreadableLine([])).toBe('');
+    expect(unreadableLine(['a.txt'])).toBe('1 dropped item could not be read and is left out: a.txt.');
+    expect(unreadableLine(['a', 'b/', 'c', 'd', 'e'])).toBe(
+      '5 dropped items could not be read and are left out: a, b/, c and 2 more.',
+    );
   });
 });
 

@@ -142,6 +142,18 @@ export function refusalLine(upload: Upload & { status: 'needs-file' }): string {
   return upload.refusal ? `${upload.refusal.reason}. Nothing of it was sent.` : '';
 }
 
+/** What could not be read of a drop. Nothing when all could. */
+export function unreadableLine(paths: readonly string[]): string {
+  if (paths.length === 0) return '';
+  const named = paths.slice(0, UNREADABLE_NAMED_MAX);
+  const more = paths.length > named.length ? ` and ${paths.length - named.length} more` : '';
+  const items = count(paths.length, 'dropped item');
+  return `${items} could not be read and ${paths.length === 1 ? 'is' : 'are'} left out: ${named.join(', ')}${more}.`;
+}
+
+/** Items that could not be read named at most; the others are counted. */
+const UNREADABLE_NAMED_MAX = 3;
+
 const WAITING = {
   network: 'Offline; goes on when the network is back',
   server: 'The server does not answer; trying again',
