@@ -409,3 +409,39 @@ async fn session_whose_lease_ran_out_is_aborted_and_a_live_one_is_not() {
     let kept = world.sessions.get(live.upload_session_id).await.unwrap().unwrap();
     assert_eq!(kept.session.state.kind().as_str(), "open");
 }
+
+#[tokio::test]
+async fn sealed_session_whose_lease_ran_out_is_completed_when_whole_and_aborted_when_not() {
+    let policy = UploadPolicy {
+        lease: std::time::Duration::from_secs(3),
+        ..UploadPolicy::default()
+    };
+    let world = World::with_policy(policy).await;
+    let bytes = content(TWO_PARTS);
+    let mut whole = Vec::new();
+    for _ in 0..4 {
+        let started = world.start_upload("whole", &bytes).await;
+        world.put_all(&started, &bytes).await;
+        whole.push(started);
+    }
+    let torn = world.start_upload("torn", &bytes).await;
+    world.put(&torn.parts[0], &bytes[..5 * MIB]).await;
+    for started in whole.iter().chain([&torn]) {
+        let seal = json!({"checksumCrc64nvme": crc(&bytes)});
+        world
+            .on(started, Method::POST, "/seal", Some(seal))
+            .await
+            .expect::<Value>(200);
+        world
+            .change(started, |session| session.renewed_at_ms -= 10_000)
+            .await;
+    }
+    world.run_sealer();
+    for started in &whole {
+        world.wait_for(started, "completed").await;
+        assert!(world.read_object(&started.key).await.is_some());
+    }
+    world.wait_for(&torn, "aborted").await;
+    let left = world.storage.find_multipart(&torn.key).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -51,6 +51,8 @@ impl Uploads {
             _ => {
                 check_takes_parts(session)?;
                 let mut session = session.clone();
+                // With the same write: a lease sweep must not come between.
+                session.renewed_at_ms = self.now_ms();
                 session.state = match session.state {
                     SessionState::Open => SessionState::Sealed { crc },
                     _ => return Err(still_starting(&session)),

@@ -201,7 +201,8 @@ impl Sealer {
     }
 
     async fn abort_abandoned(&self) {
-        for state in [StateKind::Reserved, StateKind::Open, StateKind::Sealed] {
+        // What is sealed is not swept: it may be whole at the store, so finishing it comes first.
+        for state in [StateKind::Reserved, StateKind::Open] {
             let mut abandoned = Vec::new();
             let search = each_session(&self.uploads, state, |found| {
                 if self.uploads.is_abandoned(&found.session) {
@@ -255,14 +256,36 @@ async fn finish(uploads: &Uploads, id: SessionId) -> Outcome {
 async fn try_finish(uploads: &Uploads, id: SessionId) -> Result<Outcome> {
     let found = uploads.load(id).await?;
     match found.session.state {
-        SessionState::Sealed { .. } => match uploads.try_complete(found, None).await? {
-            Completion::Done(_) => {
-                tracing::info!(session = %id, "sealed session completed by the server");
-                Ok(Outcome::Ended)
-            }
-            Completion::Missing { held, .. } => Ok(Outcome::Waiting { held }),
-        },
+        SessionState::Sealed { .. } => finish_sealed(uploads, found).await,
         SessionState::Aborting => uploads.abort(found).await.map(|()| Outcome::Ended),
         _ => Ok(Outcome::Ended),
     }
+}
+
+/// Completes a sealed session. Only when the store has said that it can't be, a lease that has run out
+/// aborts it: the server may have been down while the lease did.
+async fn finish_sealed(uploads: &Uploads, found: Versioned) -> Result<Outcome> {
+    let id = found.session.id;
+    let attempt = match uploads.try_complete(found.clone(), None).await {
+        Ok(Completion::Done(_)) => {
+            tracing::info!(session = %id, "sealed session completed by the server");
+            return Ok(Outcome::Ended);
+        }
+        Ok(Completion::Missing { held, .. }) => Ok(Outcome::Waiting { held }),
+        Err(error) if is_final(error.code) => Err(error),
+        Err(error) => return Err(error),
+    };
+    if uploads.abort_if_abandoned(found).await? {
+        tracing::info!(session = %id, "abandoned session aborted: its lease had run out");
+        return Ok(Outcome::Ended);
+    }
+    attempt
+}
+
+/// What the store holds is not what was declared, and no attempt changes that.
+fn is_final(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::SizeMismatch | ErrorCode::ChecksumMismatch | ErrorCode::KeyTaken
+    )
 }

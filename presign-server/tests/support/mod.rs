@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use embedded_s3::{EmbeddedS3, EmbeddedS3Config};
 use http_body_util::BodyExt as _;
+use presign_server::session::{Session, StateKind};
 use presign_server::store::{MemorySessionStore, SessionStore};
 use presign_server::{
     AccessRules, AppState, Sealer, SealerTiming, TokenMaker, UploadPolicy, Uploads, router,
@@ -193,25 +194,54 @@ impl World {
 
     /// The object as any S3 client reads it.
     pub async fn download(&self, key: &str) -> aws_sdk_s3::operation::get_object::GetObjectOutput {
+        let get = self.client().get_object().bucket("holdfast").key(key);
+        get.send().await.unwrap()
+    }
+
+    /// Writes an object past the server, as an operator could.
+    pub async fn write_object(&self, key: &str, bytes: &[u8]) {
+        let put = self.client().put_object().bucket("holdfast").key(key);
+        put.body(bytes.to_vec().into()).send().await.unwrap();
+    }
+
+    fn client(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
             .region(aws_sdk_s3::config::Region::new("us-east-1"))
             .credentials_provider(Credentials::new("access", "secret", None, None, "test"))
             .endpoint_url(self.storage.public_origin())
             .force_path_style(true);
-        let client = aws_sdk_s3::Client::from_conf(config.build());
-        client
-            .get_object()
-            .bucket("holdfast")
-            .key(key)
-            .send()
-            .await
-            .unwrap()
+        aws_sdk_s3::Client::from_conf(config.build())
     }
 
     /// What the store says of an object.
     pub async fn read_object(&self, key: &str) -> Option<StoredObject> {
         self.storage.head(key).await.unwrap()
+    }
+
+    /// Changes a session as another process could.
+    pub async fn change(&self, started: &StartResponse, change: impl FnOnce(&mut Session)) {
+        let id = started.upload_session_id;
+        let mut found = self.sessions.get(id).await.unwrap().unwrap();
+        change(&mut found.session);
+        self.sessions.update(found.version, found.session).await.unwrap();
+    }
+
+    /// Waits until the session is kept in a state.
+    pub async fn wait_for_state(&self, started: &StartResponse, state: StateKind) {
+        for _ in 0..250 {
+            let found = self
+                .sessions
+                .get(started.upload_session_id)
+                .await
+                .unwrap()
+                .unwrap();
+            if found.session.state.kind() == state {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the session was not kept as {}", state.as_str());
     }
 
     /// Waits until the session has a status.
@@ -293,6 +323,8 @@ pub struct LossyStorage {
     pub lose_create: AtomicBool,
     pub lose_complete: AtomicBool,
     pub refuse_abort: AtomicBool,
+    /// Answers of complete wait for it.
+    pub complete_gate: tokio::sync::Mutex<()>,
 }
 
 impl LossyStorage {
@@ -302,6 +334,7 @@ impl LossyStorage {
             lose_create: AtomicBool::new(false),
             lose_complete: AtomicBool::new(false),
             refuse_abort: AtomicBool::new(false),
+            complete_gate: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -358,6 +391,7 @@ impl ObjectStorage for LossyStorage {
     }
     async fn complete(&self, request: CompleteMultipart<'_>) -> Result<StoredObject, StorageError> {
         let completed = self.inner.complete(request).await;
+        drop(self.complete_gate.lock().await);
         if self.lose_complete.swap(false, Ordering::SeqCst) {
             Err(lost())
         } else {
