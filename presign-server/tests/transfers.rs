@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use axum::http::Method;
 use presign_server::UploadPolicy;
+use presign_server::session::{SessionState, StateKind};
 use serde_json::{Value, json};
 use support::{MIB, TWO_PARTS, World, content, crc, split, start_body};
 use upload_protocol::{CompleteResponse, SignPartsResponse, StartResponse};
@@ -444,4 +445,27 @@ async fn sealed_session_whose_lease_ran_out_is_completed_when_whole_and_aborted_
     world.wait_for(&torn, "aborted").await;
     let left = world.storage.find_multipart(&torn.key).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn abort_by_another_process_during_a_complete_stands_and_leaves_no_object() {
+    let world = World::start().await;
+    let bytes = content(TWO_PARTS);
+    let started = world.start_upload("a", &bytes).await;
+    world.put_all(&started, &bytes).await;
+    let gate = world.storage.complete_gate.lock().await;
+    let abort = async {
+        while world.read_object(&started.key).await.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        world
+            .change(&started, |session| session.state = SessionState::Aborting)
+            .await;
+        drop(gate);
+    };
+    let (answer, ()) = tokio::join!(world.on(&started, Method::POST, "/complete", None), abort);
+    answer.expect_problem("session_aborted");
+    assert_eq!(world.read_object(&started.key).await, None);
+    world.run_sealer();
+    world.wait_for_state(&started, StateKind::Aborted).await;
 }

@@ -65,7 +65,8 @@ impl Uploads {
         }
     }
 
-    async fn remove_from_store(&self, session: &Session) -> Result<()> {
+    /// Takes parts and object off the store; repeating it is fine.
+    pub(super) async fn remove_from_store(&self, session: &Session) -> Result<()> {
         let storage = &self.inner.storage;
         if session.mode == UploadMode::Multipart {
             let uploads = match &session.multipart_upload_id {

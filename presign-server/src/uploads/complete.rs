@@ -4,7 +4,7 @@ use upload_protocol::{
     CompleteRequest, CompleteResponse, Crc64Nvme, Crc64NvmeCombiner, ErrorCode, SealRequest, SealResponse,
     SessionStatus, UploadMode,
 };
-use upload_storage::{CompleteMultipart, ListedPart, StorageError};
+use upload_storage::{CompleteMultipart, ListedPart, StorageError, StoredObject};
 
 use super::status::complete_response;
 use super::{Uploads, aborted, check_takes_parts, to_the_end};
@@ -135,8 +135,7 @@ impl Uploads {
             return Err(no_checksum("the object"));
         }
         check_expected(expected, object.checksum_crc64nvme)?;
-        let state = self.completed_state(&object);
-        Ok(Completion::Done(Box::new(self.end(current, state).await?)))
+        self.confirm(current, &object).await
     }
 
     async fn complete_multipart(
@@ -167,13 +166,22 @@ impl Uploads {
             checksum_crc64nvme: crc,
         };
         match storage.complete(request).await {
-            Ok(object) => {
-                let state = self.completed_state(&object);
-                Ok(Completion::Done(Box::new(self.end(current, state).await?)))
-            }
+            Ok(object) => self.confirm(current, &object).await,
             Err(StorageError::NoSuchUpload) => self.ended(current).await,
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Writes down that the object is there. An abort that another process began meanwhile stands: it
+    /// has been answered, so the object goes.
+    async fn confirm(&self, current: Versioned, object: &StoredObject) -> Result<Completion> {
+        let state = self.completed_state(object);
+        let ended = self.end(current, state).await?;
+        if let SessionState::Completed(_) = ended.session.state {
+            return Ok(Completion::Done(Box::new(ended)));
+        }
+        self.remove_from_store(&ended.session).await?;
+        Err(aborted(&ended.session))
     }
 
     async fn ended(&self, current: Versioned) -> Result<Completion> {

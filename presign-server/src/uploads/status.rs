@@ -72,11 +72,15 @@ impl Uploads {
         self.end(found, state).await
     }
 
-    /// Writes down how a session ended, unless it has ended already.
+    /// Writes down how a session ended, unless it has ended already. What is being aborted can't be
+    /// completed any more: whoever aborts it deletes the object.
     pub(super) async fn end(&self, found: Versioned, state: SessionState) -> Result<Versioned> {
+        let completes = matches!(state, SessionState::Completed(_));
         self.change(found, |session| {
-            if matches!(session.state, SessionState::Completed(_) | SessionState::Aborted) {
-                return Ok(None);
+            match session.state {
+                SessionState::Completed(_) | SessionState::Aborted => return Ok(None),
+                SessionState::Aborting if completes => return Ok(None),
+                _ => {}
             }
             let mut session = session.clone();
             session.state = state.clone();
