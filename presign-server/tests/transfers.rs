@@ -469,3 +469,24 @@ async fn abort_by_another_process_during_a_complete_stands_and_leaves_no_object(
     world.run_sealer();
     world.wait_for_state(&started, StateKind::Aborted).await;
 }
+
+#[tokio::test]
+async fn session_at_whose_key_another_object_stands_is_not_called_aborted() {
+    let world = World::start().await;
+    let bytes = content(TWO_PARTS);
+    let started = world.start_upload("a", &bytes).await;
+    let upload_id = started.upload_id.as_ref().unwrap();
+    world.storage.abort(&started.key, upload_id).await.unwrap();
+    world.write_object(&started.key, b"other").await;
+    for (method, path) in [(Method::GET, ""), (Method::POST, "/complete")] {
+        let answer = world.on(&started, method, path, None).await;
+        let detail = answer.expect_problem("key_taken")["detail"].to_string();
+        assert!(
+            detail.contains("5 bytes") && detail.contains("5242883 bytes"),
+            "{detail}"
+        );
+    }
+    let answer = world.on(&started, Method::DELETE, "", None).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(world.read_object(&started.key).await, None);
+}

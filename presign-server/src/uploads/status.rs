@@ -1,11 +1,11 @@
 //! The truth about a session, asked of the store.
 
-use upload_protocol::{CompleteResponse, SessionResponse, StoredPart, UploadMode};
+use upload_protocol::{CompleteResponse, Crc64Nvme, ErrorCode, SessionResponse, StoredPart, UploadMode};
 use upload_storage::{ListedPart, StorageError, StoredObject};
 
 use super::Uploads;
 use crate::clock::rfc3339;
-use crate::error::Result;
+use crate::error::{Result, UploadError};
 use crate::session::{Completed, Session, SessionState};
 use crate::store::Versioned;
 
@@ -52,21 +52,26 @@ impl Uploads {
     }
 
     /// The store has no such multipart upload: the object at the key says whether it was completed or
-    /// aborted. The key has a UUID of this session alone in it, so what is there is this session's.
-    /// Call with the session's lock held.
+    /// aborted. The key has a UUID of this session alone in it, so what is there is this session's,
+    /// unless it doesn't fit. Call with the session's lock held.
+    ///
+    /// # Errors
+    /// `key_taken` when the object there is of another size or checksum.
     pub(super) async fn settle_ended(&self, found: Versioned) -> Result<Versioned> {
         let session = &found.session;
         if !matches!(session.state, SessionState::Open | SessionState::Sealed { .. }) {
             return Ok(found);
         }
         let object = self.inner.storage.head(&session.key).await?;
+        let size_bytes = session.layout.size_bytes();
         let expected = match &session.state {
             SessionState::Sealed { crc } if session.checksum => Some(*crc),
             _ => None,
         };
         let state = match object {
-            Some(object) if object.is(session.layout.size_bytes(), expected) => self.completed_state(&object),
-            _ => SessionState::Aborted,
+            Some(object) if object.is(size_bytes, expected) => self.completed_state(&object),
+            Some(object) => return Err(other_object(&object, size_bytes, expected)),
+            None => SessionState::Aborted,
         };
         tracing::info!(session = %session.id, state = state.kind().as_str(), "ended at the store");
         self.end(found, state).await
@@ -105,6 +110,21 @@ pub(super) fn complete_response(session: &Session, completed: &Completed) -> Com
         checksum_crc64nvme: completed.crc,
         completed_at: rfc3339(completed.at_ms),
     }
+}
+
+/// Neither completed nor aborted is true of a session at whose key somebody else's object stands.
+fn other_object(object: &StoredObject, size_bytes: u64, expected: Option<Crc64Nvme>) -> UploadError {
+    let checksum =
+        |crc: Option<Crc64Nvme>| crc.map_or_else(String::new, |crc| format!(" with checksum {crc}"));
+    UploadError::new(
+        ErrorCode::KeyTaken,
+        format!(
+            "the store's object at the key is {} bytes{} where {size_bytes} bytes{} were declared: abort the session to remove it",
+            object.size_bytes,
+            checksum(object.checksum_crc64nvme),
+            checksum(expected)
+        ),
+    )
 }
 
 fn session_response(session: &Session, parts: Vec<StoredPart>) -> SessionResponse {
