@@ -25,6 +25,10 @@ const CONFIG_FILE: &str = "holdfast.yaml";
 /// Shortest life of a URL that leaves time to use it.
 const URL_LIFETIME_SECONDS_MIN: u32 = 60;
 
+/// How much longer than a signed URL a session must live without a call. Leases are written hourly at
+/// most, so a URL may be signed an hour after the last renewal; the second hour is for its last PUT.
+const LEASE_MARGIN_SECONDS: u64 = 7200;
+
 /// Flags and environment of the binary. Each may stand in `holdfast.yaml` under its name with
 /// underscores.
 #[derive(Debug, Clone, Default, Parser, Serialize)]
@@ -87,7 +91,8 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_URL_LIFETIME_SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_lifetime_seconds: Option<u32>,
-    /// How long a session lives without a call, in seconds [default: 604800]
+    /// How long a session lives without a call, in seconds; at least --url-lifetime-seconds and 7200
+    /// more [default: 604800]
     #[arg(long, env = "HOLDFAST_LEASE_SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_seconds: Option<u64>,
@@ -427,11 +432,14 @@ impl Settings {
                 ),
             ));
         }
-        if self.lease_seconds < 3600 * 2 {
+        let lease_seconds_min = u64::from(lifetime) + LEASE_MARGIN_SECONDS;
+        if self.lease_seconds < lease_seconds_min {
             return Err(value_error(
                 "lease_seconds",
                 &self.lease_seconds.to_string(),
-                "expected at least 7200 seconds, since leases are renewed hourly",
+                &format!(
+                    "expected at least {lease_seconds_min} seconds: url_lifetime_seconds ({lifetime}) and {LEASE_MARGIN_SECONDS} more, since leases are renewed hourly and a URL must not outlive its session"
+                ),
             ));
         }
         if !(1..=3600).contains(&self.request_timeout_seconds) {

@@ -59,3 +59,15 @@ fn lists_are_read_from_the_file_and_from_repeated_flags() {
         ["https://c.example", "https://d.example"]
     );
 }
+
+#[test]
+fn lease_that_a_signed_url_could_outlive_is_refused_with_the_limit() {
+    let yaml = "url_lifetime_seconds: 86400\nlease_seconds: 93599";
+    let error = load(&[], None, yaml).unwrap_err();
+    assert!(error.contains("`lease_seconds` is 93599"), "{error}");
+    assert!(
+        error.contains("93600") && error.contains("url_lifetime_seconds"),
+        "{error}"
+    );
+    assert!(load(&["--lease-seconds", "93600"], None, yaml).is_ok());
+}
