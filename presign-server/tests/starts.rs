@@ -257,3 +257,26 @@ async fn batch_answers_each_start_by_itself() {
         answer.expect_problem("invalid_request");
     }
 }
+
+#[tokio::test]
+async fn batch_of_plain_starts_shares_the_urls_of_one() {
+    let world = World::start().await;
+    for (count, urls) in [(1, SIGN_BATCH_PARTS_MAX), (3, 333), (40, 25)] {
+        let start = json!({"fileName": "a.bin", "sizeBytes": 5 * MIB * 2000, "partSizeBytes": 5 * MIB});
+        let starts: Vec<Value> = (0..count)
+            .map(|_| json!({"idempotencyKey": key(), "start": start}))
+            .collect();
+        let answer = world
+            .call(
+                Method::POST,
+                "/api/upload-sessions/batch",
+                None,
+                Some(json!({"starts": starts})),
+            )
+            .await;
+        let results = answer.expect::<Value>(200)["results"].clone();
+        for result in results.as_array().unwrap() {
+            assert_eq!(result["session"]["parts"].as_array().unwrap().len(), urls);
+        }
+    }
+}

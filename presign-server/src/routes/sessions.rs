@@ -4,6 +4,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use futures::stream::{self, StreamExt as _};
+use upload_protocol::limits::SIGN_BATCH_PARTS_MAX;
 use upload_protocol::{
     CompleteRequest, CompleteResponse, ErrorCode, SealRequest, SealResponse, SessionResponse,
     SignPartsRequest, SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse,
@@ -24,12 +25,17 @@ const BATCH_LENGTH_MAX: usize = 100;
 /// Starts of one call that are worked on at once.
 const BATCH_AT_ONCE_MAX: usize = 16;
 
+// Every start of the longest batch gets the URL of its first part.
+const _: () = assert!(BATCH_LENGTH_MAX <= SIGN_BATCH_PARTS_MAX);
+
 pub(super) async fn start(
     State(uploads): State<Uploads>,
     Idempotent(key): Idempotent,
     Json(request): Json<StartRequest>,
 ) -> Result<(StatusCode, JsonAnswer<StartResponse>)> {
-    let started = uploads.start(OWNER_LOCAL, key, &request).await?;
+    let started = uploads
+        .start(OWNER_LOCAL, key, &request, SIGN_BATCH_PARTS_MAX)
+        .await?;
     Ok((StatusCode::CREATED, JsonAnswer(started)))
 }
 
@@ -44,18 +50,20 @@ pub(super) async fn start_batch(
             format!("{count} starts in one call are outside 1 to {BATCH_LENGTH_MAX}"),
         ));
     }
+    // A URL is some hundred bytes to 3 KB: those nobody asked for are as many as one start gets.
+    let urls_max = SIGN_BATCH_PARTS_MAX / count;
     let results = stream::iter(request.starts)
-        .map(|item| start_one(uploads.clone(), item))
+        .map(|item| start_one(uploads.clone(), item, urls_max))
         .buffered(BATCH_AT_ONCE_MAX)
         .collect()
         .await;
     Ok(JsonAnswer(StartBatchResponse { results }))
 }
 
-async fn start_one(uploads: Uploads, item: StartBatchItem) -> StartBatchResult {
+async fn start_one(uploads: Uploads, item: StartBatchItem, urls_max: usize) -> StartBatchResult {
     let started = async {
         let key = read_key(&item.idempotency_key)?;
-        uploads.start(OWNER_LOCAL, key, &item.start).await
+        uploads.start(OWNER_LOCAL, key, &item.start, urls_max).await
     };
     match started.await {
         Ok(session) => StartBatchResult::Session(Box::new(session)),

@@ -20,11 +20,13 @@ impl Uploads {
     ///
     /// Contract: the row is kept before the store is asked for a multipart upload. A crash in between
     /// leaves a row that the repeated call finishes, with the upload the store may have made for it.
+    /// A start without checksums is answered with the URLs of its first `urls_max` parts.
     pub async fn start(
         &self,
         owner: &str,
         key: IdempotencyKey,
         request: &StartRequest,
+        urls_max: usize,
     ) -> Result<StartResponse> {
         let session = self.plan(owner, key, request)?;
         let created = self.inner.sessions.create(session).await?;
@@ -38,7 +40,7 @@ impl Uploads {
             SessionState::Aborting | SessionState::Aborted => return Err(aborted(&found.session)),
             _ => self.renew(found).await,
         };
-        let parts = self.first_batch(&found.session, request).await?;
+        let parts = self.first_batch(&found.session, request, urls_max).await?;
         Ok(self.start_response(&found.session, parts))
     }
 
@@ -155,7 +157,12 @@ impl Uploads {
         }
     }
 
-    async fn first_batch(&self, session: &Session, request: &StartRequest) -> Result<Vec<SignedPart>> {
+    async fn first_batch(
+        &self,
+        session: &Session,
+        request: &StartRequest,
+        urls_max: usize,
+    ) -> Result<Vec<SignedPart>> {
         if matches!(session.state, SessionState::Completed(_)) {
             return Ok(Vec::new());
         }
@@ -168,7 +175,7 @@ impl Uploads {
             };
             request.parts.iter().filter(fits).copied().collect()
         } else {
-            let all = layout.parts().take(SIGN_BATCH_PARTS_MAX);
+            let all = layout.parts().take(urls_max);
             let plain = all.map(|part_number| HashedPart {
                 part_number,
                 size_bytes: None,
