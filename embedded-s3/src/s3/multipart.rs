@@ -116,7 +116,11 @@ impl Api {
         let entries_max = page_size("max-parts", input.max_parts)?;
         let after = input.part_number_marker.unwrap_or_default();
         let after_number = u16::try_from(after.clamp(0, i32::from(u16::MAX))).unwrap_or(u16::MAX);
-        let (page, more) = upload.parts(after_number, entries_max)?;
+        // Off the async threads: a part being committed holds the parts while it syncs.
+        let listing = std::sync::Arc::clone(&upload);
+        let (page, more) = self
+            .on_disk(move |_| listing.parts(after_number, entries_max))
+            .await?;
         let (algorithm, kind) = (upload.algorithm(), upload.kind());
         let parts: Vec<Part> = page.iter().map(|part| listed(part, algorithm)).collect();
         Ok(ListPartsOutput {

@@ -1,6 +1,6 @@
 //! Completing a multipart upload: every claim of the request is compared with what is on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -58,9 +58,10 @@ impl Bucket {
             UploadState::Aborted => return Err(StoreError::NoSuchUpload),
         };
         let manifest = assemble(&upload, parts, &request)?;
+        let listed: BTreeSet<u16> = manifest.parts.iter().map(|part| part.number).collect();
         let unlisted: Vec<_> = parts
             .values()
-            .filter(|part| manifest.part(part.name.number).is_none())
+            .filter(|part| !listed.contains(&part.name.number))
             .map(|part| part.name.format())
             .collect();
         let object = self.commit(NewObject {
@@ -103,12 +104,6 @@ impl Bucket {
             });
         }
         Ok(object)
-    }
-}
-
-impl Manifest {
-    fn part(&self, number: u16) -> Option<&PartRecord> {
-        self.parts.iter().find(|part| part.number == number)
     }
 }
 
