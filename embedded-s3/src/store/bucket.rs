@@ -1,6 +1,6 @@
 //! One bucket: its indexes, and the commits and deletes of its objects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ pub(crate) struct Bucket {
     /// Keys of the objects that multipart uploads made, by upload id.
     pub(super) completed: RwLock<HashMap<String, String>>,
     commits: [Mutex<()>; COMMIT_LOCKS],
+    /// Folders below `objects` whose names this process has made durable.
+    shards_synced: Mutex<HashSet<String>>,
     /// True once the bucket is deleted. Writers hold it for reading, the delete for writing.
     retired: RwLock<bool>,
 }
@@ -72,6 +74,7 @@ impl Bucket {
             uploads: RwLock::new(content.uploads),
             completed: RwLock::new(completed),
             commits: [const { Mutex::new(()) }; COMMIT_LOCKS],
+            shards_synced: Mutex::new(HashSet::new()),
             retired: RwLock::new(false),
         }
     }
@@ -229,10 +232,13 @@ impl Bucket {
     fn make_shard(&self, shard: &str) -> Result<PathBuf, StoreError> {
         let objects = self.dir().join(OBJECTS);
         let path = objects.join(shard);
-        if !path.is_dir() {
+        // That the folder is there does not say that its name is on the disk: another commit may have
+        // just made it, or its sync may have failed. Only a sync that ended well is remembered.
+        if !lock(&self.shards_synced).contains(shard) {
             fs::create_dir_all(&path)
                 .and_then(|()| sync_dir(&objects))
                 .map_err(StoreError::io("make folder", &path))?;
+            lock(&self.shards_synced).insert(shard.to_owned());
         }
         Ok(path)
     }
