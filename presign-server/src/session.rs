@@ -56,8 +56,12 @@ pub enum SessionState {
     },
     /// The object is there, confirmed by the store.
     Completed(Completed),
-    /// To be aborted; the store may still hold parts.
-    Aborting,
+    /// To be aborted; the store may still hold parts, or be sent the object under a URL signed before.
+    Aborting {
+        /// When the abort was asked for, ms since 1970.
+        #[serde(default)]
+        since_ms: i64,
+    },
     /// Nothing of it is left.
     Aborted,
 }
@@ -82,7 +86,7 @@ impl SessionState {
             Self::Open => StateKind::Open,
             Self::Sealed { .. } => StateKind::Sealed,
             Self::Completed(_) => StateKind::Completed,
-            Self::Aborting => StateKind::Aborting,
+            Self::Aborting { .. } => StateKind::Aborting,
             Self::Aborted => StateKind::Aborted,
         }
     }
@@ -93,7 +97,7 @@ impl SessionState {
             Self::Reserved | Self::Open => SessionStatus::Open,
             Self::Sealed { .. } => SessionStatus::Sealed,
             Self::Completed(_) => SessionStatus::Completed,
-            Self::Aborting | Self::Aborted => SessionStatus::Aborted,
+            Self::Aborting { .. } | Self::Aborted => SessionStatus::Aborted,
         }
     }
 }

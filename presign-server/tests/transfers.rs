@@ -459,7 +459,9 @@ async fn abort_by_another_process_during_a_complete_stands_and_leaves_no_object(
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         world
-            .change(&started, |session| session.state = SessionState::Aborting)
+            .change(&started, |session| {
+                session.state = SessionState::Aborting { since_ms: 0 }
+            })
             .await;
         drop(gate);
     };
@@ -488,5 +490,25 @@ async fn session_at_whose_key_another_object_stands_is_not_called_aborted() {
     }
     let answer = world.on(&started, Method::DELETE, "", None).await;
     assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(world.read_object(&started.key).await, None);
+}
+
+#[tokio::test]
+async fn single_put_after_the_abort_is_removed_once_its_url_is_dead() {
+    let world = World::start().await;
+    let started = world.start_upload("s.bin", b"abc").await;
+    let answer = world.on(&started, Method::DELETE, "", None).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(world.put(&started.parts[0], b"abc").await.0, 200);
+    let status: Value = world.on(&started, Method::GET, "", None).await.expect(200);
+    assert_eq!(status["status"], "aborted");
+    world
+        .change(&started, |session| match &mut session.state {
+            SessionState::Aborting { since_ms } => *since_ms -= 2 * 3_600_000,
+            state => panic!("kept as {}", state.kind().as_str()),
+        })
+        .await;
+    world.run_sealer();
+    world.wait_for_state(&started, StateKind::Aborted).await;
     assert_eq!(world.read_object(&started.key).await, None);
 }

@@ -117,7 +117,7 @@ async fn created_session_reads_back_whole(store: &dyn SessionStore) {
             crc: None,
             at_ms: 5,
         }),
-        SessionState::Aborting,
+        SessionState::Aborting { since_ms: 5 },
         SessionState::Aborted,
     ];
     for state in states {
@@ -187,7 +187,7 @@ async fn list_pages_through_one_state(store: &dyn SessionStore) {
     for _ in 0..7 {
         let found = create(store, session("list")).await;
         let mut aborting = found.session;
-        aborting.state = SessionState::Aborting;
+        aborting.state = SessionState::Aborting { since_ms: 5 };
         store
             .update(found.version, aborting.clone())
             .await
@@ -211,7 +211,7 @@ async fn list_pages_through_one_state(store: &dyn SessionStore) {
     );
     for id in &listed {
         let found = get(store, *id).await.expect("a listed session");
-        assert_eq!(found.session.state, SessionState::Aborting);
+        assert_eq!(found.session.state, SessionState::Aborting { since_ms: 5 });
     }
 }
 

@@ -1,5 +1,7 @@
 //! Aborting: said first, then done, until nothing is left.
 
+use std::time::Duration;
+
 use upload_protocol::{ErrorCode, UploadMode};
 
 use super::{Uploads, to_the_end};
@@ -7,20 +9,51 @@ use crate::error::{Result, UploadError};
 use crate::session::{Session, SessionState};
 use crate::store::Versioned;
 
+/// How long a PUT that began just before its URL expired may take, the clocks' difference included.
+const LAST_PUT_MAX: Duration = Duration::from_hours(1);
+
+/// How an attempt to abort went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Abort {
+    /// Nothing is left of the session, and nothing can come.
+    Done,
+    /// Nothing is left, yet a signed URL may still write the object: to be repeated after this.
+    Again {
+        /// How long such a URL may be used.
+        after: Duration,
+    },
+    /// The session is not to be aborted.
+    Unwanted,
+}
+
 impl Uploads {
     /// Aborts a session: no call can continue it from here on, and the store keeps nothing of it.
-    /// Repeating it is fine. A store that is down leaves it to the [`Sealer`](super::Sealer).
+    /// Repeating it is fine. What a store that is down or a URL that still lives leaves to do is done by
+    /// the [`Sealer`](super::Sealer).
     ///
     /// # Errors
     /// `session_completed`: what is complete is not deleted.
     pub async fn abort(&self, found: Versioned) -> Result<()> {
         let uploads = self.clone();
-        to_the_end(async move { uploads.abort_if(found, |_| true).await.map(drop) }).await
+        to_the_end(async move {
+            let id = found.session.id;
+            let abort = uploads.abort_if(found, |_| true).await;
+            if !matches!(abort, Ok(Abort::Done)) {
+                uploads.wake(id);
+            }
+            abort.map(drop)
+        })
+        .await
     }
 
-    /// Aborts the session when nobody has renewed its lease. Whether it did.
-    pub(super) async fn abort_if_abandoned(&self, found: Versioned) -> Result<bool> {
+    /// Aborts the session when nobody has renewed its lease.
+    pub(super) async fn abort_if_abandoned(&self, found: Versioned) -> Result<Abort> {
         self.abort_if(found, |session| self.is_abandoned(session)).await
+    }
+
+    /// Goes on with an abort that was begun, and begins none.
+    pub(super) async fn abort_if_begun(&self, found: Versioned) -> Result<Abort> {
+        self.abort_if(found, |_| false).await
     }
 
     /// Whether the session's lease has run out.
@@ -33,11 +66,11 @@ impl Uploads {
         &self,
         found: Versioned,
         wanted: impl Fn(&Session) -> bool + Send + Sync,
-    ) -> Result<bool> {
+    ) -> Result<Abort> {
         let _lock = self.inner.locks.lock(found.session.id).await;
         let current = self.load(found.session.id).await?;
         let marked = self.change(current, |session| match &session.state {
-            SessionState::Aborting | SessionState::Aborted => Ok(None),
+            SessionState::Aborting { .. } | SessionState::Aborted => Ok(None),
             _ if !wanted(session) => Ok(None),
             SessionState::Completed(_) => Err(UploadError::new(
                 ErrorCode::SessionCompleted,
@@ -45,24 +78,40 @@ impl Uploads {
             )),
             SessionState::Reserved | SessionState::Open | SessionState::Sealed { .. } => {
                 let mut session = session.clone();
-                session.state = SessionState::Aborting;
+                session.state = SessionState::Aborting {
+                    since_ms: self.now_ms(),
+                };
                 Ok(Some(session))
             }
         });
         let marked = marked.await?;
         match marked.session.state {
-            SessionState::Aborted => Ok(true),
-            SessionState::Aborting => {
-                let done = self.remove_from_store(&marked.session).await;
-                if done.is_err() {
-                    self.wake(marked.session.id);
+            SessionState::Aborted => Ok(Abort::Done),
+            SessionState::Aborting { since_ms } => {
+                // Asked before the removal: the last one must come after the last URL.
+                let written_for = self.written_for(marked.session.mode, since_ms);
+                self.remove_from_store(&marked.session).await?;
+                if let Some(after) = written_for {
+                    return Ok(Abort::Again { after });
                 }
-                done?;
                 self.end(marked, SessionState::Aborted).await?;
-                Ok(true)
+                Ok(Abort::Done)
             }
-            _ => Ok(false),
+            _ => Ok(Abort::Unwanted),
         }
+    }
+
+    /// How much longer the object may come into being under a URL signed before the abort; `None` when
+    /// it can't. Parts can't: the store refuses them once their multipart upload is gone.
+    fn written_for(&self, mode: UploadMode, since_ms: i64) -> Option<Duration> {
+        if mode == UploadMode::Multipart {
+            return None;
+        }
+        let whole = self.inner.policy.url_lifetime.saturating_add(LAST_PUT_MAX);
+        let whole_ms = i64::try_from(whole.as_millis()).unwrap_or(i64::MAX);
+        let left_ms = since_ms.saturating_add(whole_ms).saturating_sub(self.now_ms());
+        let left = Duration::from_millis(u64::try_from(left_ms).ok().filter(|left| *left > 0)?);
+        Some(left.min(whole))
     }
 
     /// Takes parts and object off the store; repeating it is fine.

@@ -100,7 +100,7 @@ impl Uploads {
         let current = self.load(found.session.id).await?;
         let sealed_crc = match &current.session.state {
             SessionState::Completed(_) => return Ok(Completion::Done(Box::new(current))),
-            SessionState::Aborting | SessionState::Aborted => return Err(aborted(&current.session)),
+            SessionState::Aborting { .. } | SessionState::Aborted => return Err(aborted(&current.session)),
             SessionState::Reserved => return Err(still_starting(&current.session)),
             SessionState::Open => None,
             SessionState::Sealed { crc } => Some(*crc),

@@ -229,7 +229,7 @@ fn check_takes_parts(session: &Session) -> Result<()> {
             ErrorCode::SessionCompleted,
             format!("session {} is complete: nothing more can be sent", session.id),
         )),
-        SessionState::Aborting | SessionState::Aborted => Err(aborted(session)),
+        SessionState::Aborting { .. } | SessionState::Aborted => Err(aborted(session)),
     }
 }
 

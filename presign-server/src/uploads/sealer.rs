@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use upload_protocol::{ErrorCode, SessionId};
 
 use super::Uploads;
+use super::abort::Abort;
 use super::complete::Completion;
 use crate::error::Result;
 use crate::session::{SessionState, StateKind};
@@ -76,6 +77,8 @@ enum Outcome {
     Ended,
     /// The store lacks parts; it holds this many.
     Waiting { held: usize },
+    /// To be done once more, but not before.
+    Again { after: Duration },
     /// The store or the session store did not help.
     Failed,
 }
@@ -172,6 +175,10 @@ impl Sealer {
                 self.watched.remove(&id);
                 return;
             }
+            Outcome::Again { after } => {
+                watch.work = Work::At(Instant::now() + after);
+                return;
+            }
             Outcome::Waiting { held } if held != watch.held => {
                 watch.held = held;
                 watch.delay = self.timing.delay_min;
@@ -216,10 +223,10 @@ impl Sealer {
             for found in abandoned {
                 let id = found.session.id;
                 match self.uploads.abort_if_abandoned(found).await {
-                    Ok(true) => {
+                    Ok(Abort::Unwanted) => {}
+                    Ok(Abort::Done | Abort::Again { .. }) => {
                         tracing::info!(session = %id, "abandoned session aborted: its lease had run out");
                     }
-                    Ok(false) => {}
                     Err(error) => tracing::warn!(%error, session = %id, "abandoned session not aborted"),
                 }
             }
@@ -257,7 +264,10 @@ async fn try_finish(uploads: &Uploads, id: SessionId) -> Result<Outcome> {
     let found = uploads.load(id).await?;
     match found.session.state {
         SessionState::Sealed { .. } => finish_sealed(uploads, found).await,
-        SessionState::Aborting => uploads.abort(found).await.map(|()| Outcome::Ended),
+        SessionState::Aborting { .. } => {
+            let aborted = outcome_of(uploads.abort_if_begun(found).await?);
+            Ok(aborted.unwrap_or(Outcome::Ended))
+        }
         _ => Ok(Outcome::Ended),
     }
 }
@@ -275,11 +285,28 @@ async fn finish_sealed(uploads: &Uploads, found: Versioned) -> Result<Outcome> {
         Err(error) if is_final(error.code) => Err(error),
         Err(error) => return Err(error),
     };
-    if uploads.abort_if_abandoned(found).await? {
-        tracing::info!(session = %id, "abandoned session aborted: its lease had run out");
-        return Ok(Outcome::Ended);
+    match abort_abandoned(uploads, found).await? {
+        Some(outcome) => Ok(outcome),
+        None => attempt,
     }
-    attempt
+}
+
+/// Aborts the session if its lease has run out; `None` when it has not.
+async fn abort_abandoned(uploads: &Uploads, found: Versioned) -> Result<Option<Outcome>> {
+    let id = found.session.id;
+    let outcome = outcome_of(uploads.abort_if_abandoned(found).await?);
+    if outcome.is_some() {
+        tracing::info!(session = %id, "abandoned session aborted: its lease had run out");
+    }
+    Ok(outcome)
+}
+
+fn outcome_of(abort: Abort) -> Option<Outcome> {
+    match abort {
+        Abort::Done => Some(Outcome::Ended),
+        Abort::Again { after } => Some(Outcome::Again { after }),
+        Abort::Unwanted => None,
+    }
 }
 
 /// What the store holds is not what was declared, and no attempt changes that.

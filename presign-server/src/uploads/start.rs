@@ -37,7 +37,7 @@ impl Uploads {
         }
         let found = match found.session.state {
             SessionState::Reserved => self.open(found, fresh).await?,
-            SessionState::Aborting | SessionState::Aborted => return Err(aborted(&found.session)),
+            SessionState::Aborting { .. } | SessionState::Aborted => return Err(aborted(&found.session)),
             _ => self.renew(found).await,
         };
         let parts = self.first_batch(&found.session, request, urls_max).await?;
@@ -145,7 +145,7 @@ impl Uploads {
             self.discard(&object.key, &upload_id).await;
         }
         match opened.session.state {
-            SessionState::Aborting | SessionState::Aborted => Err(aborted(&opened.session)),
+            SessionState::Aborting { .. } | SessionState::Aborted => Err(aborted(&opened.session)),
             _ => Ok(opened),
         }
     }

@@ -84,7 +84,7 @@ impl Uploads {
         self.change(found, |session| {
             match session.state {
                 SessionState::Completed(_) | SessionState::Aborted => return Ok(None),
-                SessionState::Aborting if completes => return Ok(None),
+                SessionState::Aborting { .. } if completes => return Ok(None),
                 _ => {}
             }
             let mut session = session.clone();
