@@ -512,3 +512,24 @@ async fn single_put_after_the_abort_is_removed_once_its_url_is_dead() {
     world.wait_for_state(&started, StateKind::Aborted).await;
     assert_eq!(world.read_object(&started.key).await, None);
 }
+
+#[tokio::test]
+async fn slow_abort_of_an_abandoned_session_holds_nothing_else_up() {
+    let world = World::start().await;
+    let bytes = content(TWO_PARTS);
+    let (old, whole) = (
+        world.start_upload("old", &bytes).await,
+        world.start_upload("whole", &bytes).await,
+    );
+    world.put_all(&whole, &bytes).await;
+    world.change(&old, |session| session.renewed_at_ms = 0).await;
+    let gate = world.storage.abort_gate.lock().await;
+    world.run_sealer();
+    world.wait_for_state(&old, StateKind::Aborting).await;
+    let seal = json!({"checksumCrc64nvme": crc(&bytes)});
+    let answer = world.on(&whole, Method::POST, "/seal", Some(seal)).await;
+    answer.expect::<Value>(200);
+    world.wait_for(&whole, "completed").await;
+    drop(gate);
+    world.wait_for_state(&old, StateKind::Aborted).await;
+}

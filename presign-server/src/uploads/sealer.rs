@@ -14,7 +14,7 @@ use super::Uploads;
 use super::abort::Abort;
 use super::complete::Completion;
 use crate::error::Result;
-use crate::session::{SessionState, StateKind};
+use crate::session::{Session, SessionState, StateKind};
 use crate::store::Versioned;
 
 /// Sessions worked on at once.
@@ -117,7 +117,7 @@ impl Sealer {
                     Err(RecvError::Closed) => break,
                 },
                 _ = search.tick() => self.search().await,
-                _ = leases.tick() => self.abort_abandoned().await,
+                _ = leases.tick() => self.search_abandoned().await,
             }
         }
         while let Some(done) = self.working.join_next().await {
@@ -191,45 +191,34 @@ impl Sealer {
     }
 
     async fn search(&mut self) {
-        for state in [StateKind::Sealed, StateKind::Aborting] {
-            let delay = self.timing.delay_min;
-            let watched = &mut self.watched;
-            let found = each_session(&self.uploads, state, |found| {
+        self.watch_each(StateKind::Sealed, |_| true).await;
+        self.watch_each(StateKind::Aborting, |_| true).await;
+    }
+
+    /// What is sealed is not swept: it may be whole at the store, so finishing it comes first.
+    async fn search_abandoned(&mut self) {
+        let uploads = self.uploads.clone();
+        for state in [StateKind::Reserved, StateKind::Open] {
+            self.watch_each(state, |session| uploads.is_abandoned(session))
+                .await;
+        }
+    }
+
+    /// Watches the sessions of a state that are wanted, from now on.
+    async fn watch_each(&mut self, state: StateKind, wanted: impl Fn(&Session) -> bool) {
+        let delay = self.timing.delay_min;
+        let watched = &mut self.watched;
+        let found = each_session(&self.uploads, state, |found| {
+            if wanted(&found.session) {
                 watched.entry(found.session.id).or_insert(Watch {
                     delay,
                     held: 0,
                     work: Work::At(Instant::now()),
                 });
-            });
-            if let Err(error) = found.await {
-                tracing::warn!(%error, "can't search for {} sessions; trying again later", state.as_str());
             }
-        }
-    }
-
-    async fn abort_abandoned(&self) {
-        // What is sealed is not swept: it may be whole at the store, so finishing it comes first.
-        for state in [StateKind::Reserved, StateKind::Open] {
-            let mut abandoned = Vec::new();
-            let search = each_session(&self.uploads, state, |found| {
-                if self.uploads.is_abandoned(&found.session) {
-                    abandoned.push(found);
-                }
-            });
-            if let Err(error) = search.await {
-                tracing::warn!(%error, "can't search for abandoned sessions; trying again later");
-                return;
-            }
-            for found in abandoned {
-                let id = found.session.id;
-                match self.uploads.abort_if_abandoned(found).await {
-                    Ok(Abort::Unwanted) => {}
-                    Ok(Abort::Done | Abort::Again { .. }) => {
-                        tracing::info!(session = %id, "abandoned session aborted: its lease had run out");
-                    }
-                    Err(error) => tracing::warn!(%error, session = %id, "abandoned session not aborted"),
-                }
-            }
+        });
+        if let Err(error) = found.await {
+            tracing::warn!(%error, "can't search for {} sessions; trying again later", state.as_str());
         }
     }
 }
@@ -263,12 +252,16 @@ async fn finish(uploads: &Uploads, id: SessionId) -> Outcome {
 async fn try_finish(uploads: &Uploads, id: SessionId) -> Result<Outcome> {
     let found = uploads.load(id).await?;
     match found.session.state {
+        SessionState::Reserved | SessionState::Open => {
+            let aborted = abort_abandoned(uploads, found).await?;
+            Ok(aborted.unwrap_or(Outcome::Ended))
+        }
         SessionState::Sealed { .. } => finish_sealed(uploads, found).await,
         SessionState::Aborting { .. } => {
             let aborted = outcome_of(uploads.abort_if_begun(found).await?);
             Ok(aborted.unwrap_or(Outcome::Ended))
         }
-        _ => Ok(Outcome::Ended),
+        SessionState::Completed(_) | SessionState::Aborted => Ok(Outcome::Ended),
     }
 }
 

@@ -325,6 +325,8 @@ pub struct LossyStorage {
     pub refuse_abort: AtomicBool,
     /// Answers of complete wait for it.
     pub complete_gate: tokio::sync::Mutex<()>,
+    /// Aborts wait for it.
+    pub abort_gate: tokio::sync::Mutex<()>,
 }
 
 impl LossyStorage {
@@ -335,6 +337,7 @@ impl LossyStorage {
             lose_complete: AtomicBool::new(false),
             refuse_abort: AtomicBool::new(false),
             complete_gate: tokio::sync::Mutex::default(),
+            abort_gate: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -399,6 +402,7 @@ impl ObjectStorage for LossyStorage {
         }
     }
     async fn abort(&self, key: &str, id: &MultipartUploadId) -> Result<(), StorageError> {
+        drop(self.abort_gate.lock().await);
         if self.refuse_abort.swap(false, Ordering::SeqCst) {
             return Err(lost());
         }
