@@ -533,3 +533,55 @@ async fn slow_abort_of_an_abandoned_session_holds_nothing_else_up() {
     drop(gate);
     world.wait_for_state(&old, StateKind::Aborted).await;
 }
+
+#[tokio::test]
+async fn session_that_ended_two_leases_ago_is_forgotten_and_its_object_stays() {
+    let world = World::start().await;
+    let bytes = content(TWO_PARTS);
+    let mut completed = Vec::new();
+    for _ in 0..2 {
+        let started = world.start_upload("a", &bytes).await;
+        world.put_all(&started, &bytes).await;
+        let answer = world.on(&started, Method::POST, "/complete", None).await;
+        answer.expect::<Value>(200);
+        completed.push(started);
+    }
+    let aborted = world.start_upload("a", &bytes).await;
+    world.on(&aborted, Method::DELETE, "", None).await;
+    let (old, recent) = (&completed[0], &completed[1]);
+    let two_leases_ms = i64::try_from(2 * old.lease_seconds * 1000).unwrap();
+    for (started, age_ms) in [
+        (old, two_leases_ms),
+        (&aborted, two_leases_ms),
+        (recent, two_leases_ms / 2),
+    ] {
+        world
+            .change(started, |session| {
+                session.created_at_ms -= age_ms;
+                session.renewed_at_ms -= age_ms;
+                if let SessionState::Completed(completed) = &mut session.state {
+                    completed.at_ms -= age_ms;
+                }
+            })
+            .await;
+    }
+    world.run_sealer();
+    for started in [old, &aborted] {
+        for _ in 0..250 {
+            if world
+                .sessions
+                .get(started.upload_session_id)
+                .await
+                .unwrap()
+                .is_none()
+            {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let answer = world.on(started, Method::GET, "", None).await;
+        answer.expect_problem("session_not_found");
+    }
+    assert!(world.read_object(&old.key).await.is_some());
+    world.wait_for_state(recent, StateKind::Completed).await;
+}

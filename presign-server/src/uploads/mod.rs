@@ -2,6 +2,7 @@
 
 mod abort;
 mod complete;
+mod forget;
 mod locks;
 mod sealer;
 mod sign;

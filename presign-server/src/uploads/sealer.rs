@@ -1,5 +1,5 @@
 //! Finishes by itself what clients left: completes sealed sessions, repeats aborts that the store
-//! refused, aborts sessions whose lease has run out.
+//! refused, aborts sessions whose lease has run out, forgets those that ended long ago.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct SealerTiming {
     pub delay_max: Duration,
     /// How often the session store is searched for sessions that another process left.
     pub search_interval: Duration,
-    /// How often it is searched for sessions whose lease has run out.
+    /// How often it is searched for sessions whose lease has run out, and for those to forget.
     pub lease_interval: Duration,
 }
 
@@ -56,6 +56,8 @@ pub struct Sealer {
     timing: SealerTiming,
     watched: HashMap<SessionId, Watch>,
     working: JoinSet<(SessionId, Outcome)>,
+    /// At most one task; it may be dropped at any point.
+    forgetting: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl Sealer {
             timing,
             watched: HashMap::new(),
             working: JoinSet::new(),
+            forgetting: JoinSet::new(),
         }
     }
 
@@ -117,7 +120,10 @@ impl Sealer {
                     Err(RecvError::Closed) => break,
                 },
                 _ = search.tick() => self.search().await,
-                _ = leases.tick() => self.search_abandoned().await,
+                _ = leases.tick() => {
+                    self.forget_ended();
+                    self.search_abandoned().await;
+                }
             }
         }
         while let Some(done) = self.working.join_next().await {
@@ -204,6 +210,14 @@ impl Sealer {
         }
     }
 
+    fn forget_ended(&mut self) {
+        while self.forgetting.try_join_next().is_some() {}
+        if self.forgetting.is_empty() {
+            let uploads = self.uploads.clone();
+            self.forgetting.spawn(async move { uploads.forget_ended().await });
+        }
+    }
+
     /// Watches the sessions of a state that are wanted, from now on.
     async fn watch_each(&mut self, state: StateKind, wanted: impl Fn(&Session) -> bool) {
         let delay = self.timing.delay_min;
@@ -224,7 +238,11 @@ impl Sealer {
 }
 
 /// Visits every session of a state, page by page.
-async fn each_session(uploads: &Uploads, state: StateKind, mut visit: impl FnMut(Versioned)) -> Result<()> {
+pub(super) async fn each_session(
+    uploads: &Uploads,
+    state: StateKind,
+    mut visit: impl FnMut(Versioned),
+) -> Result<()> {
     let mut after = None;
     loop {
         let page = uploads.inner.sessions.list(state, after, PAGE_LENGTH).await?;
