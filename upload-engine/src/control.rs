@@ -281,6 +281,7 @@ impl Upload {
             part_size_bytes: cx.config.part_size_bytes,
             metadata: std::collections::BTreeMap::new(),
             checksum_algorithm: Some(ChecksumAlgorithm::Crc64Nvme),
+            checksum_crc64nvme: None,
             parts: parts.collect(),
         }
     }
@@ -370,6 +371,7 @@ impl Upload {
             key: response.key,
             multipart_upload_id: response.upload_id,
             mode: response.mode,
+            checksum: response.checksum_algorithm.is_some(),
         });
         self.unsaved = true;
         if self.phase == Phase::Cancelling {

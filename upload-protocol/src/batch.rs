@@ -1,8 +1,10 @@
-//! Many starts in one call, for many small files.
+//! Many starts or completes in one call, for many small files.
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Problem, StartRequest, StartResponse};
+use crate::checksum::Crc64Nvme;
+use crate::ids::{SessionId, UploadToken};
+use crate::wire::{CompleteResponse, Problem, StartRequest, StartResponse};
 
 /// `POST /api/upload-sessions/batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,49 @@ pub struct StartBatchResponse {
 pub enum StartBatchResult {
     /// What its own call would have answered.
     Session(Box<StartResponse>),
+    /// What its own call would have failed with.
+    Problem(Problem),
+}
+
+/// `POST /api/upload-sessions/batch/complete`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompleteBatchRequest {
+    /// 1 to 100 completes.
+    pub completes: Vec<CompleteBatchItem>,
+}
+
+/// One complete, with the token that its own call would carry as a header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompleteBatchItem {
+    /// The session.
+    pub upload_session_id: SessionId,
+    /// As in the header `Upload-Token`.
+    pub token: UploadToken,
+    /// As in [`CompleteRequest`](crate::CompleteRequest).
+    #[serde(
+        default,
+        rename = "checksumCrc64nvme",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub checksum_crc64nvme: Option<Crc64Nvme>,
+}
+
+/// One result for each complete, in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompleteBatchResponse {
+    /// One for each complete of the request.
+    pub results: Vec<CompleteBatchResult>,
+}
+
+/// `{"completed": …}` or `{"problem": …}`: one complete failing fails no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CompleteBatchResult {
+    /// What its own call would have answered.
+    Completed(CompleteResponse),
     /// What its own call would have failed with.
     Problem(Problem),
 }

@@ -46,6 +46,14 @@ pub struct CheckpointSession {
     pub multipart_upload_id: Option<MultipartUploadId>,
     /// One PUT or many.
     pub mode: UploadMode,
+    /// The store keeps and checks a checksum of each part and of the whole; without it sizes alone.
+    #[serde(default = "yes")]
+    pub checksum: bool,
+}
+
+/// Checkpoints written before there was a choice are of sessions with checksums.
+fn yes() -> bool {
+    true
 }
 
 /// What the person wants of an upload, kept across visits.

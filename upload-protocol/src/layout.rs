@@ -25,10 +25,26 @@ impl ByteRange {
 
 /// A file cut into equal parts but the last. An empty file has one empty part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "RawLayout")]
 pub struct PartLayout {
     size_bytes: u64,
     part_size_bytes: u64,
+}
+
+/// A layout as it was written down, by whatever build: checked before it is used.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawLayout {
+    size_bytes: u64,
+    part_size_bytes: u64,
+}
+
+impl TryFrom<RawLayout> for PartLayout {
+    type Error = LayoutError;
+
+    fn try_from(raw: RawLayout) -> Result<Self, LayoutError> {
+        Self::from_parts(raw.size_bytes, raw.part_size_bytes)
+    }
 }
 
 /// The file can't be cut into parts that the store takes.
@@ -218,6 +234,21 @@ mod tests {
                     part_size_bytes: wish
                 })
             );
+        }
+    }
+
+    #[test]
+    fn layout_that_could_not_have_been_decided_is_refused_when_read() {
+        let read = |part_size_bytes: u64| {
+            let json = format!(
+                r#"{{"sizeBytes":{},"partSizeBytes":{part_size_bytes}}}"#,
+                100 * MIB
+            );
+            serde_json::from_str::<PartLayout>(&json)
+        };
+        assert_eq!(read(8 * MIB).unwrap(), choose(100 * MIB));
+        for part_size_bytes in [0, PART_SIZE_BYTES_MIN - 1, PART_SIZE_BYTES_MAX + 1] {
+            assert!(read(part_size_bytes).is_err(), "{part_size_bytes}");
         }
     }
 

@@ -13,7 +13,10 @@ mod layout;
 pub mod limits;
 mod wire;
 
-pub use batch::{StartBatchItem, StartBatchRequest, StartBatchResponse, StartBatchResult};
+pub use batch::{
+    CompleteBatchItem, CompleteBatchRequest, CompleteBatchResponse, CompleteBatchResult, StartBatchItem,
+    StartBatchRequest, StartBatchResponse, StartBatchResult,
+};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, FileInfo};
 pub use checksum::{Crc64Nvme, Crc64NvmeCombiner, InvalidCrc64Nvme};
 pub use error_code::ErrorCode;

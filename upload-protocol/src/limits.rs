@@ -43,6 +43,9 @@ pub const METADATA_LENGTH_BYTES_MAX: usize = 2048;
 /// Most part URLs signed by one call: at 600 bytes each an answer stays well under a megabyte.
 pub const SIGN_BATCH_PARTS_MAX: usize = 1000;
 
+/// Most starts or completes in one call: with what rides along an answer stays under a megabyte.
+pub const BATCH_LENGTH_MAX: usize = 100;
+
 /// Longest life in seconds of a presigned URL (`SigV4`).
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
 pub const PRESIGNED_URL_LIFETIME_SECONDS_MAX: u32 = 7 * 24 * 3600;

@@ -28,6 +28,14 @@ pub struct StartRequest {
     /// Checksum bound into each part's URL; without it none, and the first answer has all URLs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
+    /// Checksum of the whole file, where it is known already: the session starts sealed, as by
+    /// [`SealRequest`]. A file of one part is hashed before it is started.
+    #[serde(
+        default,
+        rename = "checksumCrc64nvme",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub checksum_crc64nvme: Option<Crc64Nvme>,
     /// Parts hashed already: their URLs ride along in the answer. A part whose size isn't the one the
     /// server's layout gives it is passed over without an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -54,6 +62,10 @@ pub struct StartResponse {
     pub part_count: u32,
     /// Checksum every part must carry; `null` when the client asked for none.
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
+    /// Where the session stands: `sealed` when the request told the whole file's checksum, further
+    /// when an earlier call has brought it there.
+    #[serde(default)]
+    pub status: SessionStatus,
     /// The session is aborted when no call renews it for this many seconds.
     pub lease_seconds: u64,
     /// URLs of the parts named in the request.
@@ -165,10 +177,11 @@ pub struct SessionResponse {
 }
 
 /// Where a session stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SessionStatus {
     /// Takes parts.
+    #[default]
     Open,
     /// Takes parts; the server completes it by itself once all are there.
     Sealed,

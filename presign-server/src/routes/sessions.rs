@@ -4,7 +4,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use futures::stream::{self, StreamExt as _};
-use upload_protocol::limits::SIGN_BATCH_PARTS_MAX;
+use upload_protocol::limits::{BATCH_LENGTH_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{
     CompleteRequest, CompleteResponse, ErrorCode, SealRequest, SealResponse, SessionResponse,
     SignPartsRequest, SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse,
@@ -18,9 +18,6 @@ use crate::uploads::Uploads;
 
 /// Owner of what is started without credentials.
 const OWNER_LOCAL: &str = "local";
-
-/// Most starts of one call.
-const BATCH_LENGTH_MAX: usize = 100;
 
 /// Starts of one call that are worked on at once.
 const BATCH_AT_ONCE_MAX: usize = 16;

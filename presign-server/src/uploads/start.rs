@@ -196,6 +196,7 @@ impl Uploads {
             part_size_bytes: session.layout.part_size_bytes(),
             part_count: session.layout.part_count(),
             checksum_algorithm: session.checksum.then_some(ChecksumAlgorithm::Crc64Nvme),
+            status: session.state.status(),
             lease_seconds: self.inner.policy.lease.as_secs(),
             parts,
         }

@@ -201,6 +201,7 @@ impl Host {
                 part_size_bytes: self.part_size_bytes,
                 part_count: layout.part_count(),
                 checksum_algorithm: Some(ChecksumAlgorithm::Crc64Nvme),
+                status: SessionStatus::Open,
                 lease_seconds: 1,
                 parts: self.sign(&request.parts),
             })),

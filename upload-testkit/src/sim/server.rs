@@ -103,6 +103,7 @@ impl Backend {
             part_size_bytes: session.layout.part_size_bytes(),
             part_count: session.layout.part_count(),
             checksum_algorithm: Some(ChecksumAlgorithm::Crc64Nvme),
+            status: status(session.state),
             lease_seconds: 7 * 24 * 3600,
             parts,
         })
@@ -191,12 +192,7 @@ impl Backend {
         let index = self.find(id, token)?;
         self.see_what_the_store_did(index);
         let session = &self.sessions[index];
-        let status = match session.state {
-            State::Open => SessionStatus::Open,
-            State::Sealed(_) => SessionStatus::Sealed,
-            State::Completed(_) => SessionStatus::Completed,
-            State::Aborted => SessionStatus::Aborted,
-        };
+        let status = status(session.state);
         let held = match status {
             SessionStatus::Open | SessionStatus::Sealed => self.held(session),
             _ => Vec::new(),
@@ -366,6 +362,15 @@ impl Backend {
                 !matches!(session.state, State::Completed(_)) && self.store.object(&session.key).is_some()
             }
         }
+    }
+}
+
+fn status(state: State) -> SessionStatus {
+    match state {
+        State::Open => SessionStatus::Open,
+        State::Sealed(_) => SessionStatus::Sealed,
+        State::Completed(_) => SessionStatus::Completed,
+        State::Aborted => SessionStatus::Aborted,
     }
 }
 
