@@ -1,9 +1,10 @@
 //! What the engine asks of its host, and what the host answers: plain data with ids.
 
 use upload_protocol::{
-    ByteRange, Checkpoint, ClientUploadId, CompleteRequest, CompleteResponse, Crc64Nvme, ErrorCode, FileInfo,
-    IdempotencyKey, PartNumber, PresignedUrl, SealRequest, SealResponse, SessionId, SessionResponse,
-    SignPartsRequest, SignPartsResponse, SignedHeader, StartRequest, StartResponse, UploadToken,
+    ByteRange, Checkpoint, ClientUploadId, CompleteBatchRequest, CompleteBatchResponse, CompleteRequest,
+    CompleteResponse, Crc64Nvme, ErrorCode, FileInfo, IdempotencyKey, PartNumber, PresignedUrl, SealRequest,
+    SealResponse, SessionId, SessionResponse, SignPartsRequest, SignPartsResponse, SignedHeader,
+    StartBatchRequest, StartBatchResponse, StartRequest, StartResponse, UploadToken,
 };
 
 /// Names one action from the moment the engine hands it out until its outcome. Never used twice by one
@@ -89,6 +90,13 @@ pub enum Input {
         /// A staging worker is attached and storage is usable.
         available: bool,
     },
+    /// How many bytes can still be written to disk, as far as the host knows. Told before the first part
+    /// is staged and again from time to time while parts are: what is staged in between the engine counts
+    /// itself.
+    Room {
+        /// Bytes; `None` where the host can't tell.
+        bytes: Option<u64>,
+    },
     /// The wall clock jumped: the machine slept. Parts in flight and URLs at hand are given up.
     ClockJumped,
 }
@@ -153,6 +161,16 @@ pub enum Action {
         key: IdempotencyKey,
         /// The body.
         request: StartRequest,
+    },
+    /// `POST /api/upload-sessions/batch`: [`Outcome::StartedMany`].
+    StartMany {
+        /// The body: 2 to 100 starts.
+        request: StartBatchRequest,
+    },
+    /// `POST /api/upload-sessions/batch/complete`: [`Outcome::CompletedMany`].
+    CompleteMany {
+        /// The body: 2 to 100 completes.
+        request: CompleteBatchRequest,
     },
     /// A call on a session that exists.
     Call {
@@ -219,6 +237,10 @@ pub enum Outcome {
     Done,
     /// Of [`Action::Start`].
     Started(Box<StartResponse>),
+    /// Of [`Action::StartMany`].
+    StartedMany(StartBatchResponse),
+    /// Of [`Action::CompleteMany`].
+    CompletedMany(CompleteBatchResponse),
     /// Of [`SessionCall::Sign`].
     Signed(SignPartsResponse),
     /// Of [`SessionCall::Fetch`].

@@ -1,14 +1,19 @@
 //! What all uploads of an engine share: the clock's reading, the way out, the limits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use upload_protocol::ClientUploadId;
 
 use crate::action::{Action, ActionId, Event, Output};
+use crate::calls::SharedCalls;
 use crate::concurrency::{Aimd, ConcurrencyController};
 use crate::config::EngineConfig;
-use crate::progress::{JobRate, RateMeter};
+use crate::owners::{Owner, Owners};
+use crate::pacing::TokenBucket;
+use crate::progress::{JobRate, JobTime, RateMeter};
+use crate::recorder::Outputs;
 use crate::retry;
+use crate::room::Room;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -18,15 +23,24 @@ pub(crate) struct Context {
     pub(crate) online: bool,
     pub(crate) staging_available: bool,
     pub(crate) stages_in_flight: usize,
-    /// As many parts are in flight as may be.
-    pub(crate) slots_full: bool,
+    pub(crate) parts_in_flight: u32,
     pub(crate) concurrency: Box<dyn ConcurrencyController + Send>,
+    pub(crate) pacing: TokenBucket,
+    pub(crate) room: Room,
+    /// Starts and completes that wait to go out together with others.
+    pub(crate) calls: SharedCalls,
     /// Of confirmed parts, over all uploads: what was sent may only have filled buffers.
     pub(crate) send_rate: RateMeter,
     pub(crate) stage_rate: JobRate,
+    /// How long the last URL could be used after it was asked for.
+    pub(crate) url_usable_ms: Option<u64>,
+    /// How long a part is in flight.
+    pub(crate) put_time: JobTime,
     rng: fastrand::Rng,
     outbox: VecDeque<Output>,
-    owners: BTreeMap<ActionId, ClientUploadId>,
+    /// All there have been, in short.
+    pub(crate) outputs: Outputs,
+    owners: Owners,
     next_action: u64,
 }
 
@@ -37,52 +51,85 @@ impl Context {
             online: true,
             staging_available: true,
             stages_in_flight: 0,
-            slots_full: false,
+            parts_in_flight: 0,
             concurrency: Box::new(Aimd::new(config.parts_in_flight_max)),
+            pacing: TokenBucket::new(config.bandwidth_bytes_per_second),
+            room: Room::new(config.storage_reserve_bytes),
+            calls: SharedCalls::default(),
             send_rate: RateMeter::default(),
             stage_rate: JobRate::default(),
+            url_usable_ms: None,
+            put_time: JobTime::default(),
             rng: fastrand::Rng::with_seed(seed),
             outbox: VecDeque::new(),
-            owners: BTreeMap::new(),
+            outputs: Outputs::default(),
+            owners: Owners::default(),
             next_action: 1,
             config,
         }
     }
 
-    /// Hands an action to the host.
+    /// Hands an action of one upload to the host.
     pub(crate) fn act(&mut self, upload: ClientUploadId, action: Action) -> ActionId {
-        let id = ActionId(self.next_action);
-        self.next_action += 1;
-        self.owners.insert(id, upload);
-        self.outbox.push_back(Output::Action(id, action));
+        self.act_for(Owner::One(upload), action)
+    }
+
+    /// Hands an action to the host.
+    pub(crate) fn act_for(&mut self, owner: Owner, action: Action) -> ActionId {
+        let id = self.new_id();
+        self.owners.insert(id, owner);
+        self.put_out(Output::Action(id, action));
         id
     }
 
-    /// Stops an action: its outcome, should one still come, is nobody's.
-    pub(crate) fn cancel(&mut self, id: ActionId) {
-        if self.owners.remove(&id).is_some() {
-            let stop = ActionId(self.next_action);
-            self.next_action += 1;
-            self.outbox.push_back(Output::Action(stop, Action::Cancel(id)));
+    /// An upload wants no more of an action. It is stopped once nobody does: its outcome, should one
+    /// still come, is nobody's.
+    pub(crate) fn cancel(&mut self, upload: ClientUploadId, id: ActionId) {
+        if self.owners.leave(upload, id) {
+            self.calls.ended(id);
+            let stop = self.new_id();
+            self.put_out(Output::Action(stop, Action::Cancel(id)));
         }
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
-        self.outbox.push_back(Output::Event(event));
+        self.put_out(Output::Event(event));
     }
 
     pub(crate) fn pop_output(&mut self) -> Option<Output> {
         self.outbox.pop_front()
     }
 
-    /// Whose action it is, while it is under way.
-    pub(crate) fn owner(&self, id: ActionId) -> Option<ClientUploadId> {
-        self.owners.get(&id).copied()
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// Takes an action that has ended off the table.
-    pub(crate) fn take_owner(&mut self, id: ActionId) -> Option<ClientUploadId> {
-        self.owners.remove(&id)
+    pub(crate) fn take_owner(&mut self, id: ActionId) -> Option<Owner> {
+        self.calls.ended(id);
+        self.owners.take(id)
+    }
+
+    /// Parts that may be put on their way now.
+    pub(crate) fn free_slots(&self) -> u32 {
+        self.concurrency.limit().saturating_sub(self.parts_in_flight)
+    }
+
+    /// Parts of one upload that are made ready ahead of need: a second one for each in flight.
+    pub(crate) fn window(&self) -> usize {
+        self.concurrency.limit() as usize * 2
+    }
+
+    /// How many more parts will be put on their way within `millis`, over all uploads: those that find a
+    /// free slot, and those whose turn comes as the ones in flight end.
+    pub(crate) fn puts_within(&self, millis: u64) -> usize {
+        let free = self.free_slots() as usize;
+        let turns = match self.put_time.millis() {
+            Some(each) => millis.saturating_mul(u64::from(self.concurrency.limit())) / each.max(1),
+            // Nothing has ended yet: as far ahead as the window reaches.
+            None => u64::MAX,
+        };
+        free.saturating_add(usize::try_from(turns).unwrap_or(usize::MAX))
     }
 
     /// When to try again after so many failures.
@@ -90,5 +137,16 @@ impl Context {
         // Offline, only the host's word or a rare probe can end the wait.
         let failures = if self.online { failures } else { u32::MAX };
         self.now + retry::delay_ms(&self.config, &mut self.rng, failures, retry_after_ms)
+    }
+
+    fn put_out(&mut self, output: Output) {
+        self.outputs.add(&output);
+        self.outbox.push_back(output);
+    }
+
+    fn new_id(&mut self) -> ActionId {
+        let id = ActionId(self.next_action);
+        self.next_action += 1;
+        id
     }
 }

@@ -1,9 +1,9 @@
 //! The calls that start, fetch, seal, complete and abort a session, one at a time, and the checkpoint.
 
 use upload_protocol::{
-    CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, ChecksumAlgorithm, CompleteRequest,
-    CompleteResponse, ErrorCode, HashedPart, IdempotencyKey, PartLayout, SealRequest, StartRequest,
-    StartResponse,
+    CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, ChecksumAlgorithm,
+    CompleteBatchItem, CompleteRequest, CompleteResponse, ErrorCode, HashedPart, IdempotencyKey, PartLayout,
+    SealRequest, SessionStatus, StartBatchItem, StartRequest, StartResponse,
 };
 
 use crate::action::{Action, ActionId, Failure, Outcome, SessionCall};
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::upload::{Pending, Phase, Upload, unexpected};
 
 /// Which call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ControlCall {
     Start,
     Fetch,
@@ -135,14 +135,17 @@ impl Upload {
     /// a later visit would take it for its own.
     fn deletes_stale_parts(&self) -> bool {
         self.pending.values().any(|pending| match pending {
-            Pending::Free { stale } => *stale,
+            Pending::Free { stale, .. } => *stale,
             Pending::Stage(job) => job.layout != *self.parts.layout(),
             _ => false,
         })
     }
 
     /// A part has been deleted from disk, or could not be.
-    pub(crate) fn on_freed(&mut self, stale: bool, freed: bool) {
+    pub(crate) fn on_freed(&mut self, cx: &mut Context, stale: bool, size_bytes: u64, freed: bool) {
+        if freed {
+            cx.room.on_freed(size_bytes);
+        }
         self.staging_blocked = false;
         self.stale_part_stays |= stale && !freed;
     }
@@ -189,30 +192,38 @@ impl Upload {
         }
     }
 
-    /// Makes the call that the phase asks for, when none is under way.
+    /// Makes the call that the phase asks for, when none is under way. What many small files ask for is
+    /// gathered, see [`crate::calls`].
     pub(crate) fn drive_control(&mut self, cx: &mut Context) {
-        if !self.control.is_free() {
-            return;
-        }
-        let Some(call) = self.next_control_call() else {
-            if self.phase == Phase::Cancelling {
+        let Some(call) = self.wanted_call() else {
+            if self.phase == Phase::Cancelling && self.control.is_free() {
                 self.end(cx, Phase::Cancelled);
             }
             return;
         };
+        let is_shared = matches!(call, ControlCall::Start | ControlCall::Complete);
+        if is_shared && self.parts.layout().is_single() {
+            cx.calls.want(call, self.id);
+            return;
+        }
         let Some(action) = self.control_action(cx, call) else {
             return;
         };
         let id = cx.act(self.id, action);
+        self.on_call_sent(cx, call, id);
+    }
+
+    /// The call to be made now.
+    pub(crate) fn wanted_call(&self) -> Option<ControlCall> {
+        self.next_control_call().filter(|_| self.control.is_free())
+    }
+
+    /// The call is on its way, alone or with those of others.
+    pub(crate) fn on_call_sent(&mut self, cx: &Context, call: ControlCall, id: ActionId) {
         self.start_sent |= call == ControlCall::Start;
         self.control.sent(id);
-        self.pending.insert(
-            id,
-            Pending::Control {
-                call,
-                sent_at: cx.now,
-            },
-        );
+        let sent_at = cx.now;
+        self.pending.insert(id, Pending::Control { call, sent_at });
     }
 
     fn next_control_call(&self) -> Option<ControlCall> {
@@ -236,14 +247,11 @@ impl Upload {
         }
     }
 
-    fn control_action(&self, cx: &Context, call: ControlCall) -> Option<Action> {
+    /// The call by itself.
+    pub(crate) fn control_action(&self, cx: &Context, call: ControlCall) -> Option<Action> {
         if call == ControlCall::Start {
-            let key = IdempotencyKey {
-                client_upload_id: self.id,
-                generation: self.generation,
-            };
             return Some(Action::Start {
-                key,
+                key: self.idempotency_key(),
                 request: self.start_request(cx),
             });
         }
@@ -266,14 +274,43 @@ impl Upload {
         })
     }
 
+    /// A start as one of many.
+    pub(crate) fn start_item(&self, cx: &Context) -> StartBatchItem {
+        StartBatchItem {
+            idempotency_key: self.idempotency_key().to_string(),
+            start: self.start_request(cx),
+        }
+    }
+
+    /// A complete as one of many.
+    pub(crate) fn complete_item(&self) -> Option<CompleteBatchItem> {
+        let session = self.session.as_ref()?;
+        Some(CompleteBatchItem {
+            upload_session_id: session.session_id,
+            token: session.token.clone(),
+            checksum_crc64nvme: self.parts.combined_crc(),
+        })
+    }
+
+    fn idempotency_key(&self) -> IdempotencyKey {
+        IdempotencyKey {
+            client_upload_id: self.id,
+            generation: self.generation,
+        }
+    }
+
     fn start_request(&self, cx: &Context) -> StartRequest {
         let layout = self.parts.layout();
-        let ahead = cx.config.parts_in_flight_max as usize * 2;
-        let parts = self.parts.to_sign().iter().take(ahead).map(|part| HashedPart {
-            part_number: *part,
-            size_bytes: Some(layout.range(*part).size_bytes()),
-            checksum_crc64nvme: self.parts.get(*part).crc,
-        });
+        let parts = self
+            .parts
+            .to_sign()
+            .iter()
+            .take(cx.window())
+            .map(|part| HashedPart {
+                part_number: *part,
+                size_bytes: Some(layout.range(*part).size_bytes()),
+                checksum_crc64nvme: self.parts.get(*part).crc,
+            });
         StartRequest {
             file_name: self.file.name.clone(),
             size_bytes: self.file.size_bytes,
@@ -281,7 +318,10 @@ impl Upload {
             part_size_bytes: cx.config.part_size_bytes,
             metadata: std::collections::BTreeMap::new(),
             checksum_algorithm: Some(ChecksumAlgorithm::Crc64Nvme),
-            checksum_crc64nvme: None,
+            // Not of one that is to be aborted: the server would complete it.
+            checksum_crc64nvme: (self.seals_at_start && self.phase == Phase::Starting && layout.is_single())
+                .then(|| self.parts.combined_crc())
+                .flatten(),
             parts: parts.collect(),
         }
     }
@@ -326,6 +366,11 @@ impl Upload {
             CallVerdict::AskSession if self.holds_other_content(call, failure) => {
                 self.stop_sending(cx);
                 self.phase = Phase::Discarding;
+            }
+            // Sealed by an earlier start with the checksum of other bytes: only its token can end it.
+            CallVerdict::AskSession if call == ControlCall::Start => {
+                self.seals_at_start = false;
+                self.control.back_off(cx, 0);
             }
             CallVerdict::AskSession if self.phase == Phase::Discarding => {
                 self.phase = Phase::Fetching;
@@ -373,20 +418,24 @@ impl Upload {
             mode: response.mode,
             checksum: response.checksum_algorithm.is_some(),
         });
-        self.unsaved = true;
         if self.phase == Phase::Cancelling {
+            self.unsaved = true;
             return;
         }
+        self.sealed = matches!(response.status, SessionStatus::Sealed | SessionStatus::Completed);
         if layout.is_single() && self.parts.layout().is_single() {
             // One part is one part, whatever its size could have been.
             self.parts.rename_layout(layout);
         } else if layout != *self.parts.layout() {
             self.adopt_layout(cx, layout);
         }
+        // A file of one part is soon over, and a later visit can start it again: the same key answers the
+        // same session.
+        self.unsaved |= !layout.is_single() || self.saved_layout != Some(layout);
         for signed in response.parts {
             let known = self.parts.layout().contains(signed.part_number);
             if known && self.parts.to_sign().contains(&signed.part_number) {
-                let url = SignedUrl::of(&signed, sent_at);
+                let url = SignedUrl::of(cx, &signed, sent_at);
                 self.parts
                     .update(signed.part_number, |part| part.sent = Sent::Signed(Box::new(url)));
             }
@@ -463,6 +512,7 @@ impl Upload {
         self.generation = self.generation.saturating_add(1);
         self.session = None;
         self.sealed = false;
+        self.seals_at_start = true;
         self.start_sent = false;
         self.earlier_start = false;
         self.parts.forget_sent();

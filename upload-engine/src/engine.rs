@@ -3,12 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use upload_protocol::limits::PART_COUNT_MAX;
-use upload_protocol::{Checkpoint, ClientUploadId, FileInfo, PartLayout};
+use upload_protocol::{
+    Checkpoint, ClientUploadId, CompleteBatchRequest, FileInfo, PartLayout, StartBatchRequest,
+};
 
-use crate::action::{ActionId, Command, Event, Input, Output, SourceId, StagedPart};
+use crate::action::{Action, ActionId, Command, Event, Input, Outcome, Output, SourceId, StagedPart};
 use crate::config::EngineConfig;
 use crate::context::Context;
-use crate::snapshot::{UploadError, UploadSnapshot};
+use crate::control::ControlCall;
+use crate::indexes::Indexes;
+use crate::owners::Owner;
+use crate::recorder::{Outputs, Recorder, Report};
+use crate::shares::shares;
+use crate::snapshot::{Durability, UploadError, UploadSnapshot, UploadStatus};
 use crate::time::Timestamp;
 use crate::upload::{Phase, Upload};
 
@@ -25,17 +32,12 @@ use crate::upload::{Phase, Upload};
 pub struct Engine {
     cx: Context,
     uploads: BTreeMap<ClientUploadId, Upload>,
-    /// In the order they were added.
-    order: Vec<ClientUploadId>,
+    indexes: Indexes,
     /// To be asked what they do next.
     dirty: BTreeSet<ClientUploadId>,
-    active: BTreeSet<ClientUploadId>,
-    can_put: BTreeSet<ClientUploadId>,
-    deadlines: BTreeSet<(Timestamp, ClientUploadId)>,
-    deadline_of: BTreeMap<ClientUploadId, Timestamp>,
     changed: BTreeSet<ClientUploadId>,
-    parts_in_flight: u32,
     stale_outcomes: u64,
+    recorder: Recorder,
 }
 
 impl Engine {
@@ -43,16 +45,12 @@ impl Engine {
     /// outputs.
     pub fn new(config: EngineConfig, seed: u64) -> Self {
         Self {
+            recorder: Recorder::new(config.clone(), seed),
             cx: Context::new(config, seed),
             uploads: BTreeMap::new(),
-            order: Vec::new(),
+            indexes: Indexes::default(),
             dirty: BTreeSet::new(),
-            active: BTreeSet::new(),
-            can_put: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
-            deadline_of: BTreeMap::new(),
             changed: BTreeSet::new(),
-            parts_in_flight: 0,
             stale_outcomes: 0,
         }
     }
@@ -61,6 +59,7 @@ impl Engine {
     /// nothing.
     pub fn command(&mut self, now: Timestamp, command: Command) {
         self.set_now(now);
+        self.recorder.on_command(self.cx.now, &command);
         match command {
             Command::Pick {
                 upload,
@@ -75,20 +74,22 @@ impl Engine {
             Command::Cancel(id) => self.with(id, Upload::cancel),
             Command::Dismiss(id) => self.dismiss(id),
         }
+        self.settle();
     }
 
     /// Takes what happened.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         self.set_now(now);
+        if let Input::Progress(id, sent_bytes) = input {
+            return self.on_progress(id, sent_bytes);
+        }
+        self.recorder.on_input(self.cx.now, &input);
         match input {
-            Input::Done(id, outcome) => match self.cx.take_owner(id) {
-                Some(owner) => self.with(owner, |upload, cx| upload.on_done(cx, id, outcome)),
-                None => self.stale_outcomes += 1,
-            },
-            Input::Progress(id, sent_bytes) => {
-                if let Some(owner) = self.cx.owner(id) {
-                    self.with(owner, |upload, cx| upload.on_progress(cx, id, sent_bytes));
-                }
+            Input::Done(id, outcome) => self.on_done(id, outcome),
+            Input::Progress(..) => {}
+            Input::Room { bytes } => {
+                self.cx.room.on_estimate(bytes);
+                self.with_all(|_, _| {});
             }
             Input::Connectivity { online } => {
                 let back = online && !self.cx.online;
@@ -105,24 +106,28 @@ impl Engine {
             }
             Input::ClockJumped => self.with_all(Upload::on_clock_jumped),
         }
+        self.settle();
     }
 
     /// What to do next, or `None` when there is nothing until the next input or deadline.
     pub fn poll(&mut self, now: Timestamp) -> Option<Output> {
         self.set_now(now);
+        if self.next_deadline().is_some_and(|at| at <= self.cx.now) {
+            self.recorder.on_time(self.cx.now);
+            self.settle();
+        }
+        self.cx.pop_output()
+    }
+
+    /// Lets every upload that something has happened to do what it does next, until nothing more
+    /// follows from it. After each mutation, at its time: so what an engine does depends on nothing but
+    /// what it was told and when.
+    fn settle(&mut self) {
         loop {
-            if let Some(output) = self.cx.pop_output() {
-                return Some(output);
-            }
-            while let Some(&(at, id)) = self.deadlines.first()
-                && at <= now
-            {
-                self.deadlines.remove(&(at, id));
-                self.deadline_of.remove(&id);
-                self.dirty.insert(id);
-            }
-            if self.dirty.is_empty() {
-                return None;
+            self.dirty.extend(self.indexes.take_due(self.cx.now));
+            let may_go_on = self.is_paced() && self.cx.pacing.may_start(self.cx.now);
+            if self.dirty.is_empty() && !may_go_on {
+                return;
             }
             while let Some(id) = self.dirty.pop_first() {
                 self.drive(id);
@@ -130,24 +135,30 @@ impl Engine {
             self.promote_queued();
             self.fill_slots();
             self.fill_staging();
+            self.send_calls();
         }
     }
 
     /// When to poll although nothing happened.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        if self.dirty.is_empty() {
-            self.deadlines.first().map(|(at, _)| *at)
-        } else {
-            Some(self.cx.now)
-        }
+        let paced = self.cx.pacing.ready_at().filter(|_| self.is_paced());
+        [self.indexes.next_deadline(), paced].into_iter().flatten().min()
     }
 
     /// All uploads in the order they were added. `now` dates the speeds.
     pub fn snapshots(&self, now: Timestamp) -> Vec<UploadSnapshot> {
-        self.order
-            .iter()
-            .filter_map(|id| self.snapshot(now, *id))
+        self.indexes
+            .order()
+            .filter_map(|id| self.snapshot(now, id))
             .collect()
+    }
+
+    /// What must be told at once when it changes, and costs little to find out. `None` for an upload
+    /// that isn't listed.
+    pub fn headline(&self, now: Timestamp, upload: ClientUploadId) -> Option<(UploadStatus, Durability)> {
+        self.uploads
+            .get(&upload)
+            .map(|upload| upload.headline(&self.cx, now))
     }
 
     /// One upload.
@@ -165,6 +176,53 @@ impl Engine {
     /// Outcomes that came for actions no longer under way: cancelled, or answered twice.
     pub fn stale_outcomes(&self) -> u64 {
         self.stale_outcomes
+    }
+
+    /// What this engine has been told so far, without names, URLs and tokens: the same engine does the
+    /// same again when it is told the same again, so this is what a defect is found by.
+    pub fn report(&self) -> Report {
+        self.recorder.report(self.cx.outputs)
+    }
+
+    /// Whether an action is under way: for hosts that want to drop work nobody waits for.
+    pub fn awaits(&self, id: ActionId) -> bool {
+        self.cx.owners().contains(id)
+    }
+
+    pub(crate) fn outputs(&self) -> Outputs {
+        self.cx.outputs
+    }
+
+    fn on_done(&mut self, id: ActionId, outcome: Outcome) {
+        match self.cx.take_owner(id) {
+            Some(Owner::One(owner)) => self.with(owner, |upload, cx| upload.on_done(cx, id, outcome)),
+            Some(Owner::Many(owners)) => {
+                for (owner, outcome) in owners.iter().zip(shares(outcome, owners.len())) {
+                    if let Some(owner) = *owner {
+                        self.with(owner, |upload, cx| upload.on_done(cx, id, outcome));
+                    }
+                }
+            }
+            None => self.stale_outcomes += 1,
+        }
+    }
+
+    /// Progress of the same part sooner than [`PROGRESS_INTERVAL_MS`] after the last is passed over: it
+    /// would change nothing that anybody sees.
+    fn on_progress(&mut self, id: ActionId, sent_bytes: u64) {
+        let Some(owner) = self.cx.owners().one(id) else {
+            return;
+        };
+        let is_news = self.uploads.get(&owner).is_some_and(|upload| {
+            let last = upload.progress_at(id);
+            last.is_some_and(|last| self.cx.now.millis_since(last) >= PROGRESS_INTERVAL_MS)
+        });
+        if is_news {
+            self.recorder
+                .on_input(self.cx.now, &Input::Progress(id, sent_bytes));
+            self.with(owner, |upload, cx| upload.on_progress(cx, id, sent_bytes));
+            self.settle();
+        }
     }
 
     fn pick(&mut self, id: ClientUploadId, source: SourceId, file: FileInfo, as_new: bool) {
@@ -201,7 +259,7 @@ impl Engine {
     /// The upload that this file was most likely picked for.
     fn waiting_for(&self, file: &FileInfo) -> Option<ClientUploadId> {
         let lacking = || {
-            let uploads = self.order.iter().filter_map(|id| self.uploads.get(id));
+            let uploads = self.indexes.order().filter_map(|id| self.uploads.get(&id));
             uploads.filter(|upload| upload.lacks_file() && upload.verify.is_none())
         };
         let exact = lacking()
@@ -252,15 +310,14 @@ impl Engine {
             .is_some_and(|upload| over(upload) && upload.pending.is_empty())
         {
             self.uploads.remove(&id);
-            self.order.retain(|other| *other != id);
-            self.forget_indexes(id);
+            self.indexes.remove(id);
             self.changed.insert(id);
         }
     }
 
     fn add(&mut self, upload: Upload) {
         let id = upload.id;
-        self.order.push(id);
+        self.indexes.add(id);
         self.uploads.insert(id, upload);
         self.touch(id);
     }
@@ -285,7 +342,7 @@ impl Engine {
     }
 
     fn with_all(&mut self, change: impl Fn(&mut Upload, &mut Context)) {
-        for id in self.order.clone() {
+        for id in self.indexes.order().collect::<Vec<_>>() {
             self.with(id, &change);
         }
     }
@@ -307,68 +364,43 @@ impl Engine {
             .get(&id)
             .map_or(0, |upload| upload.parts.in_flight().len());
         let change = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        self.parts_in_flight = self.parts_in_flight.saturating_sub(change(before)) + change(after);
+        self.cx.parts_in_flight = self.cx.parts_in_flight.saturating_sub(change(before)) + change(after);
     }
 
     fn reindex(&mut self, id: ClientUploadId) {
-        self.forget_indexes(id);
-        let Some(upload) = self.uploads.get(&id) else {
-            return;
-        };
-        if upload.is_active() {
-            self.active.insert(id);
-        }
-        if upload.can_put() {
-            self.can_put.insert(id);
-        }
-        if let Some(at) = upload.next_deadline(&self.cx) {
-            self.deadlines.insert((at, id));
-            self.deadline_of.insert(id, at);
+        if let Some(upload) = self.uploads.get(&id) {
+            self.indexes.update(upload, &self.cx);
         }
         self.changed.insert(id);
     }
 
-    fn forget_indexes(&mut self, id: ClientUploadId) {
-        self.active.remove(&id);
-        self.can_put.remove(&id);
-        if let Some(at) = self.deadline_of.remove(&id) {
-            self.deadlines.remove(&(at, id));
-        }
-    }
-
-    /// Gives free places to queued uploads, in the order they were added.
+    /// Gives free places to queued uploads, in the order they were added. Small files have places of
+    /// their own: they never wait for a large one.
     fn promote_queued(&mut self) {
-        let places = (self.cx.config.active_uploads_max as usize).saturating_sub(self.active.len());
-        if places == 0 {
-            return;
-        }
-        let queued = |upload: &Upload| upload.phase == Phase::Queued && !upload.paused;
-        let next: Vec<_> = self
-            .order
-            .iter()
-            .filter(|id| self.uploads.get(id).is_some_and(queued))
-            .take(places)
-            .copied()
-            .collect();
-        for id in next {
-            self.with(id, |upload, _| upload.activate());
+        let config = &self.cx.config;
+        let places = [
+            (true, config.active_small_uploads_max),
+            (false, config.active_uploads_max),
+        ];
+        for (small, places) in places {
+            for id in self.indexes.next_queued(small, places as usize) {
+                self.with(id, |upload, _| upload.activate());
+            }
         }
     }
 
     /// Puts parts on their way while slots are free: first the upload with the fewest in flight, of
     /// those the one with the least left to send.
     fn fill_slots(&mut self) {
-        while self.parts_in_flight < self.cx.concurrency.limit() {
-            let next = self
-                .can_put
-                .iter()
-                .filter_map(|id| self.uploads.get(id))
-                .min_by_key(|upload| {
-                    let left = upload.file.size_bytes - upload.parts.confirmed_bytes();
-                    (upload.parts.in_flight().len(), left, upload.id)
-                })
-                .map(|upload| upload.id);
-            let Some(id) = next else { return };
+        while self.cx.free_slots() > 0 {
+            let Some(id) = self.next_to_put() else {
+                // Those whose URLs would have grown old in the queue ask for them now.
+                self.dirty.extend(self.indexes.take_waiting_for_slot());
+                return;
+            };
+            if !self.cx.pacing.may_start(self.cx.now) {
+                return;
+            }
             let Some(upload) = self.uploads.get_mut(&id) else {
                 return;
             };
@@ -381,27 +413,86 @@ impl Engine {
         }
     }
 
+    fn next_to_put(&self) -> Option<ClientUploadId> {
+        let uploads = self.indexes.can_put().filter_map(|id| self.uploads.get(&id));
+        uploads
+            .min_by_key(|upload| {
+                let left = upload.file.size_bytes - upload.parts.confirmed_bytes();
+                (upload.parts.in_flight().len(), left, upload.id)
+            })
+            .map(|upload| upload.id)
+    }
+
+    /// Parts could go, were it not for the bandwidth limit.
+    fn is_paced(&self) -> bool {
+        self.cx.free_slots() > 0 && self.indexes.can_put().next().is_some()
+    }
+
     /// Keeps the disk busy, uploads in the order they were added.
     fn fill_staging(&mut self) {
-        self.cx.slots_full = self.parts_in_flight >= self.cx.concurrency.limit();
-        for id in &self.order {
+        let ids: Vec<_> = self.indexes.may_stage().collect();
+        for id in ids {
             if self.cx.stages_in_flight >= self.cx.config.stage_actions_max {
                 return;
             }
-            if let Some(upload) = self.uploads.get_mut(id) {
+            if let Some(upload) = self.uploads.get_mut(&id) {
                 while self.cx.stages_in_flight < self.cx.config.stage_actions_max
                     && upload.stage_next(&mut self.cx)
                 {
-                    self.changed.insert(*id);
+                    self.changed.insert(id);
                 }
             }
         }
     }
-}
 
-impl Engine {
-    /// Whether an action is under way: for hosts that want to drop work nobody waits for.
-    pub fn awaits(&self, id: ActionId) -> bool {
-        self.cx.owner(id).is_some()
+    /// Sends the starts and completes that have gathered.
+    fn send_calls(&mut self) {
+        for call in [ControlCall::Start, ControlCall::Complete] {
+            loop {
+                let mut ids = self.cx.calls.take(call, self.cx.config.shared_calls_max);
+                if ids.is_empty() {
+                    break;
+                }
+                // Some may have been cancelled or completed meanwhile.
+                ids.retain(|id| {
+                    let upload = self.uploads.get(id);
+                    upload.is_some_and(|upload| upload.wanted_call() == Some(call))
+                });
+                self.send_call(call, &ids);
+            }
+        }
+    }
+
+    fn send_call(&mut self, call: ControlCall, ids: &[ClientUploadId]) {
+        let uploads = || ids.iter().filter_map(|id| self.uploads.get(id));
+        let action = match (ids, call) {
+            ([], _) => None,
+            ([_], _) => uploads()
+                .next()
+                .and_then(|upload| upload.control_action(&self.cx, call)),
+            (_, ControlCall::Start) => {
+                let starts = uploads().map(|upload| upload.start_item(&self.cx)).collect();
+                let request = StartBatchRequest { starts };
+                Some(Action::StartMany { request })
+            }
+            _ => {
+                let completes = uploads().filter_map(Upload::complete_item).collect();
+                let request = CompleteBatchRequest { completes };
+                Some(Action::CompleteMany { request })
+            }
+        };
+        let Some(action) = action else { return };
+        let owner = match ids {
+            [id] => Owner::One(*id),
+            _ => Owner::Many(ids.iter().copied().map(Some).collect()),
+        };
+        let action_id = self.cx.act_for(owner, action);
+        self.cx.calls.sent(action_id, call);
+        for id in ids {
+            self.with(*id, |upload, cx| upload.on_call_sent(cx, call, action_id));
+        }
     }
 }
+
+/// Shortest time between two tellings of a part's progress.
+const PROGRESS_INTERVAL_MS: u64 = 200;

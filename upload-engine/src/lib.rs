@@ -5,17 +5,24 @@
 //! the simulator. [`Engine`] is the way in; `upload.rs` shows the states and the order of the machines.
 
 mod action;
+mod calls;
 mod concurrency;
 mod config;
 mod context;
 mod control;
 mod engine;
+mod indexes;
+mod owners;
+mod pacing;
 mod part;
 mod progress;
 mod reading;
+mod recorder;
 mod resume;
 mod retry;
+mod room;
 mod sending;
+mod shares;
 mod snapshot;
 mod time;
 mod upload;
@@ -28,5 +35,6 @@ pub use action::{
 };
 pub use config::EngineConfig;
 pub use engine::Engine;
+pub use recorder::{Replay, ReplayError, ReplayStep, Report};
 pub use snapshot::{CELLS_MAX, Cell, Durability, UploadError, UploadSnapshot, UploadStatus, WaitingFor};
 pub use time::Timestamp;

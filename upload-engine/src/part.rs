@@ -43,6 +43,9 @@ pub(crate) enum Sent {
 pub(crate) struct SignedUrl {
     pub(crate) url: PresignedUrl,
     pub(crate) headers: Vec<SignedHeader>,
+    /// Not used any more from then on.
+    pub(crate) usable_until: Timestamp,
+    /// Refused by the store from then on.
     pub(crate) expires_at: Timestamp,
 }
 
@@ -85,6 +88,11 @@ impl Part {
         checksum_refusals: 0,
         fresh_url_used: false,
     };
+
+    /// It was sent before and did not arrive.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failures > 0 || self.fresh_url_used
+    }
 
     fn is_confirmed(&self) -> bool {
         matches!(self.sent, Sent::Confirmed)
@@ -216,9 +224,9 @@ impl PartTable {
     }
 
     /// Gives back every URL that can't be used any more at `now`.
-    pub(crate) fn drop_expired(&mut self, now: Timestamp, margin_ms: u64) {
+    pub(crate) fn drop_expired(&mut self, now: Timestamp) {
         while let Some(&number) = self.signed.iter().find(|number| match &self.get(**number).sent {
-            Sent::Signed(url) => url.expires_at <= now + margin_ms,
+            Sent::Signed(url) => url.usable_until <= now,
             _ => false,
         }) {
             self.update(number, |part| part.sent = Sent::Idle);

@@ -90,6 +90,27 @@ impl JobRate {
     }
 }
 
+/// How long jobs take: a moving average that trusts the newest by a quarter.
+#[derive(Debug, Default)]
+pub(crate) struct JobTime {
+    millis: Option<u64>,
+}
+
+impl JobTime {
+    /// A job took so long.
+    pub(crate) fn add(&mut self, millis: u64) {
+        self.millis = Some(match self.millis {
+            None => millis,
+            Some(old) => old - old / 4 + millis / 4,
+        });
+    }
+
+    /// `None` until the first job.
+    pub(crate) fn millis(&self) -> Option<u64> {
+        self.millis
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,7 @@ impl Upload {
         else {
             return;
         };
-        let window = cx.config.parts_in_flight_max as usize * 2;
+        let window = cx.window();
         while self.parts.ahead_count() < window && self.parts.hashing_count() < HASHES_MAX {
             let Some(&part) = self.parts.unread().first() else {
                 return;
@@ -87,6 +87,7 @@ impl Upload {
             },
         );
         cx.stages_in_flight += 1;
+        cx.room.begin(range.size_bytes());
         self.parts.update(part, |part| part.local = Local::Staging);
         let job = StageJob {
             part,
@@ -99,11 +100,14 @@ impl Upload {
     }
 
     fn next_to_stage(&self, cx: &Context) -> Option<PartNumber> {
-        if !self.may_stage(cx) || self.sent_sooner_than_staged(cx) {
+        // No part is larger than this one, and none that is staged is a good deal smaller.
+        let size_bytes = self.parts.layout().range(PartNumber::FIRST).size_bytes();
+        if !self.may_stage(cx) || self.sent_sooner_than_staged(cx) || !cx.room.has(size_bytes) {
             return None;
         }
         // With slots free, what is hashed leaves in a moment: a copy of it would come too late.
-        let held_up = cx.slots_full || self.paused || self.signing.is_failing() || self.session.is_none();
+        let held_up =
+            cx.free_slots() == 0 || self.paused || self.signing.is_failing() || self.session.is_none();
         let waiting = |part: &&PartNumber| !matches!(self.parts.get(**part).sent, Sent::InFlight(_));
         let unread = self.parts.unread().last();
         let hashed = || {
@@ -122,11 +126,17 @@ impl Upload {
     }
 
     fn may_stage(&self, cx: &Context) -> bool {
+        self.could_stage() && cx.staging_available
+    }
+
+    /// Has bytes that could be copied to disk, as far as it depends on this upload.
+    pub(crate) fn could_stage(&self) -> bool {
         let stages = matches!(self.phase, Phase::Starting | Phase::Sending) && self.verify.is_none();
         // The front has priority: not before the first part is on its way to be sent, unless the server
         // doesn't answer.
         let begun = self.session.is_some() || self.control.is_failing();
-        stages && begun && cx.staging_available && !self.staging_blocked && self.resumable
+        let has_bytes = self.source.is_some() && self.parts.any_at_risk();
+        stages && begun && has_bytes && !self.staging_blocked && self.resumable
     }
 
     /// When to look again whether a copy is worth while: that depends on speeds, and those change
@@ -136,7 +146,7 @@ impl Upload {
             .pending
             .values()
             .any(|pending| matches!(pending, Pending::Stage(_)));
-        let looks = self.source.is_some() && self.parts.any_at_risk() && !staging && self.may_stage(cx);
+        let looks = !staging && self.may_stage(cx);
         looks.then(|| cx.now + STAGING_LOOK_MS)
     }
 
@@ -174,7 +184,9 @@ impl Upload {
             source,
             started_at,
         } = job;
+        let size_bytes = layout.range(number).size_bytes();
         cx.stages_in_flight = cx.stages_in_flight.saturating_sub(1);
+        cx.room.end(size_bytes, result.is_ok());
         let current = layout == *self.parts.layout();
         match result {
             Ok(crc) if !current => self.free_stale(cx, number, crc),
@@ -184,14 +196,13 @@ impl Upload {
                 self.lose_source(cx, Some(source), "its content changed");
             }
             Ok(crc) => {
-                let size_bytes = layout.range(number).size_bytes();
                 cx.stage_rate.add(size_bytes, cx.now.millis_since(started_at));
                 self.parts.update(number, |part| {
                     part.crc = Some(crc);
                     part.local = Local::Staged;
                 });
                 let confirmed = self.parts.get(number).sent == Sent::Confirmed;
-                if self.quota_tight && confirmed {
+                if confirmed && self.is_short_of_room(cx) {
                     self.free_if_staged(cx, number);
                 }
             }
@@ -218,6 +229,12 @@ impl Upload {
             }
             _ => self.staging_blocked = true,
         }
+    }
+
+    /// What is still only in the file will not find room beside what is on disk: copies make way as soon
+    /// as the store has their bytes.
+    pub(crate) fn is_short_of_room(&self, cx: &Context) -> bool {
+        self.quota_tight || !cx.room.has(self.parts.at_risk_bytes())
     }
 
     /// A copy that did not come about.
@@ -257,7 +274,8 @@ impl Upload {
                 crc,
             },
         );
-        self.pending.insert(id, Pending::Free { stale });
+        let size_bytes = self.parts.layout().range(part).size_bytes();
+        self.pending.insert(id, Pending::Free { stale, size_bytes });
     }
 
     /// A staged copy is gone or rotten: back to the picked file, or to the person.

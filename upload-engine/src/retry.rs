@@ -56,7 +56,7 @@ pub(crate) fn classify_put(failure: &Failure, attempt: PutAttempt) -> PutVerdict
     match failure {
         Failure::SourceUnreadable { detail } => PutVerdict::SourceLost(detail.clone()),
         Failure::StagedUnreadable { .. } => PutVerdict::StagedLost,
-        Failure::Transport { .. } if attempt.url_expired => PutVerdict::FreshUrl,
+        Failure::Transport { .. } if attempt.url_expired && !attempt.fresh_url_used => PutVerdict::FreshUrl,
         Failure::Http {
             status,
             store_code,
@@ -70,13 +70,12 @@ pub(crate) fn classify_put(failure: &Failure, attempt: PutAttempt) -> PutVerdict
                     PutVerdict::AskSession
                 }
                 // A store's internal error or time-out, also inside a 200 or a 400.
-                (_, Some("InternalError" | "RequestTimeout" | "RequestTimeTooSkewed")) => {
+                (_, Some("InternalError" | "RequestTimeout")) | (408 | 500..=599, _) => {
                     backoff(false, *retry_after_seconds)
                 }
                 (400, Some(code)) if CHECKSUM_CODES.contains(&code) => PutVerdict::ChecksumRefused,
                 (403, _) if attempt.fresh_url_used => PutVerdict::AskSession,
                 (403, _) => PutVerdict::FreshUrl,
-                (408 | 500..=599, _) => backoff(false, *retry_after_seconds),
                 (409, _) => backoff(false, None),
                 (_, code) => {
                     let code = code.map(|code| format!(" {code}")).unwrap_or_default();
@@ -209,12 +208,26 @@ mod tests {
     }
 
     #[test]
+    fn put_at_a_store_that_finds_its_url_too_old_or_too_young_earns_a_fresh_one() {
+        let skewed = http(403, "RequestTimeTooSkewed");
+        assert_eq!(classify_put(&skewed, FIRST), PutVerdict::FreshUrl);
+    }
+
+    #[test]
     fn put_without_answer_on_an_expired_url_counts_as_the_403_the_browser_hid() {
         let expired = PutAttempt {
             url_expired: true,
             ..FIRST
         };
         assert_eq!(classify_put(&transport(), expired), PutVerdict::FreshUrl);
+        let second = PutAttempt {
+            fresh_url_used: true,
+            ..expired
+        };
+        assert!(matches!(
+            classify_put(&transport(), second),
+            PutVerdict::Backoff { congested: false, .. }
+        ));
         assert!(matches!(
             classify_put(&transport(), FIRST),
             PutVerdict::Backoff { congested: false, .. }

@@ -12,11 +12,15 @@ use crate::upload::{Pending, Phase, Upload, unexpected};
 
 impl SignedUrl {
     /// Its age counts from when it was asked for: the server's clock and ours need not agree.
-    pub(crate) fn of(signed: &SignedPart, asked_at: Timestamp) -> Self {
+    pub(crate) fn of(cx: &mut Context, signed: &SignedPart, asked_at: Timestamp) -> Self {
+        let lifetime_ms = u64::from(signed.expires_in_seconds) * 1000;
+        let margin_ms = cx.config.url_margin_ms.min(lifetime_ms / 4);
+        cx.url_usable_ms = Some(lifetime_ms - margin_ms);
         Self {
             url: signed.url.clone(),
             headers: signed.headers.clone(),
-            expires_at: asked_at + u64::from(signed.expires_in_seconds) * 1000,
+            usable_until: asked_at + (lifetime_ms - margin_ms),
+            expires_at: asked_at + lifetime_ms,
         }
     }
 }
@@ -27,18 +31,14 @@ const CHECKSUM_REFUSALS_MAX: u32 = 3;
 impl Upload {
     /// Asks for URLs while fewer are at hand than will be used soon.
     pub(crate) fn drive_signing(&mut self, cx: &mut Context) {
-        self.parts.drop_expired(cx.now, cx.config.url_margin_ms);
-        let ahead = cx.config.parts_in_flight_max as usize * 2;
-        let wanted = ahead
-            .saturating_sub(self.parts.signed().len())
-            .min(cx.config.sign_batch_parts_max);
-        // Half a window at a time: a call for each part would be a call too many.
-        let few_at_hand = self.parts.signed().len() <= ahead / 2;
-        if !self.may_send() || !few_at_hand || !self.signing.is_free() || self.parts.to_sign().is_empty() {
+        self.parts.drop_expired(cx.now);
+        if !self.may_send() || !self.signing.is_free() || self.parts.to_sign().is_empty() {
             return;
         }
-        let Some(session) = &self.session else { return };
-        let parts: Vec<PartNumber> = self.parts.to_sign().iter().take(wanted).copied().collect();
+        let parts = self.parts_to_sign(cx);
+        let Some(session) = self.session.as_ref().filter(|_| !parts.is_empty()) else {
+            return;
+        };
         let request = SignPartsRequest {
             parts: parts
                 .iter()
@@ -69,6 +69,37 @@ impl Upload {
         );
     }
 
+    /// The parts whose URLs are asked for next: as many as will be used before they expire, in batches of
+    /// half a window, since a call for each part would be a call too many. A part that has failed gets its
+    /// URL when it can leave at once: perhaps its last one grew too old in the queue, unseen.
+    fn parts_to_sign(&self, cx: &Context) -> Vec<PartNumber> {
+        let at_hand = self.parts.signed().len();
+        let usable = cx.url_usable_ms.map_or(usize::MAX, |ms| cx.puts_within(ms / 2));
+        let ahead = cx.window().min(usable);
+        if at_hand > ahead / 2 {
+            return Vec::new();
+        }
+        let mut fresh = (ahead - at_hand).min(cx.config.sign_batch_parts_max);
+        let mut again = (cx.free_slots() as usize).saturating_sub(at_hand).min(fresh);
+        let has_turn = |part: &&PartNumber| {
+            let quota = if self.parts.get(**part).has_failed() {
+                &mut again
+            } else {
+                &mut fresh
+            };
+            let has_turn = *quota > 0;
+            *quota = quota.saturating_sub(1);
+            has_turn
+        };
+        let parts = self.parts.to_sign().iter().take(2 * cx.window());
+        parts.filter(has_turn).copied().collect()
+    }
+
+    /// Has a part to send and no URL at hand for it: waits for a slot to be free.
+    pub(crate) fn waits_for_slot(&self) -> bool {
+        self.may_send() && self.signing.is_free() && !self.parts.to_sign().is_empty()
+    }
+
     pub(crate) fn on_signed(
         &mut self,
         cx: &mut Context,
@@ -86,7 +117,7 @@ impl Upload {
             if parts.contains(&signed.part_number) && self.parts.get(signed.part_number).sent == Sent::Signing
             {
                 answered += 1;
-                let url = SignedUrl::of(&signed, sent_at);
+                let url = SignedUrl::of(cx, &signed, sent_at);
                 self.parts
                     .update(signed.part_number, |part| part.sent = Sent::Signed(Box::new(url)));
             }
@@ -126,7 +157,7 @@ impl Upload {
     /// Puts the first part at hand on its way.
     pub(crate) fn put_next(&mut self, cx: &mut Context) {
         // It may have waited for its slot for long.
-        self.parts.drop_expired(cx.now, cx.config.url_margin_ms);
+        self.parts.drop_expired(cx.now);
         let Some(&number) = self.parts.signed().first() else {
             return;
         };
@@ -165,10 +196,22 @@ impl Upload {
             url_expires_at,
         };
         cx.send_rate.add(cx.now, 0);
+        cx.pacing.take(self.parts.layout().range(number).size_bytes());
         self.parts
             .update(number, |part| part.sent = Sent::InFlight(attempt));
         let source = self.source.filter(|_| matches!(bytes, PartBytes::Source(_)));
         self.pending.insert(action, Pending::Put { part: number, source });
+    }
+
+    /// When the part that this action sends was last heard of.
+    pub(crate) fn progress_at(&self, id: crate::ActionId) -> Option<Timestamp> {
+        let Some(Pending::Put { part, .. }) = self.pending.get(&id) else {
+            return None;
+        };
+        match &self.parts.get(*part).sent {
+            Sent::InFlight(attempt) => Some(attempt.progress_at),
+            _ => None,
+        }
     }
 
     /// A part in flight has sent so many bytes.
@@ -239,6 +282,7 @@ impl Upload {
         self.parts.update(number, |part| {
             if let Sent::InFlight(attempt) = &part.sent {
                 moved -= attempt.sent_bytes;
+                cx.put_time.add(cx.now.millis_since(attempt.started_at));
             }
             part.sent = Sent::Confirmed;
             part.not_before = None;
@@ -246,12 +290,12 @@ impl Upload {
         });
         self.rate.add(cx.now, moved);
         cx.send_rate.add(cx.now, size_bytes);
-        cx.concurrency.on_confirmed(cx.now);
+        cx.concurrency.on_confirmed(cx.now, size_bytes);
         self.doubts = 0;
         if self.phase == Phase::Fetching {
             self.confirmed_while_fetching.insert(number);
         }
-        if self.quota_tight {
+        if self.is_short_of_room(cx) {
             self.free_if_staged(cx, number);
         }
     }

@@ -57,6 +57,7 @@ pub(crate) enum Pending {
     Free {
         /// It must never be sent, on no later visit either.
         stale: bool,
+        size_bytes: u64,
     },
     Forget,
     /// Of a checkpoint with this layout.
@@ -104,6 +105,8 @@ pub(crate) struct Upload {
     pub(crate) earlier_start: bool,
     /// The server knows the whole file's checksum and completes by itself.
     pub(crate) sealed: bool,
+    /// A start may tell the whole file's checksum. Not once the server has refused that.
+    pub(crate) seals_at_start: bool,
     pub(crate) error: Option<UploadError>,
     pub(crate) resumable: bool,
     /// How the checkpoint on disk cuts the file.
@@ -149,6 +152,7 @@ impl Upload {
             start_sent: false,
             earlier_start: false,
             sealed: false,
+            seals_at_start: true,
             error: None,
             resumable: false,
             saved_layout: None,
@@ -324,7 +328,9 @@ impl Upload {
             (Pending::Hash(part), outcome) => self.on_hashed(cx, part, checksum(outcome)),
             (Pending::Stage(job), outcome) => self.on_staged(cx, job, checksum(outcome)),
             (Pending::Verify(part), outcome) => self.on_verified(cx, part, checksum(outcome)),
-            (Pending::Free { stale }, outcome) => self.on_freed(stale, matches!(outcome, Outcome::Done)),
+            (Pending::Free { stale, size_bytes }, outcome) => {
+                self.on_freed(cx, stale, size_bytes, matches!(outcome, Outcome::Done));
+            }
             // What could not be deleted is found and deleted on the next visit.
             (Pending::Forget, _) => {}
             (Pending::Save(layout), outcome) => self.on_saved(cx, layout, matches!(outcome, Outcome::Done)),
@@ -403,7 +409,7 @@ impl Upload {
 
     pub(crate) fn stop(&mut self, cx: &mut Context, id: ActionId) {
         self.pending.remove(&id);
-        cx.cancel(id);
+        cx.cancel(self.id, id);
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -455,6 +461,8 @@ pub(crate) fn unexpected(outcome: &Outcome) -> Failure {
         Outcome::Staged(_) => "staged",
         Outcome::Done => "done",
         Outcome::Started(_) => "started",
+        Outcome::StartedMany(_) => "started many",
+        Outcome::CompletedMany(_) => "completed many",
         Outcome::Signed(_) => "signed",
         Outcome::Session(_) => "session",
         Outcome::Sealed(_) => "sealed",

@@ -44,6 +44,10 @@ impl Upload {
         }
     }
 
+    pub(crate) fn headline(&self, cx: &Context, now: crate::Timestamp) -> (UploadStatus, Durability) {
+        (self.status(cx, now).0, self.durability())
+    }
+
     fn status(&self, cx: &Context, now: crate::Timestamp) -> (UploadStatus, Option<WaitingFor>) {
         let network = |otherwise| Some(if cx.online { otherwise } else { WaitingFor::Network });
         // A call that failed and is being tried again still waits for its server.

@@ -148,9 +148,15 @@ fn queued_uploads_start_when_places_come_free() {
         ..EngineConfig::default()
     });
     for upload in 1..=3 {
-        host.pick(id(upload), "a", PART);
+        host.pick(id(upload), "a", 2 * PART);
     }
     assert_eq!(host.count("save"), 2);
+    // A small file has a place of its own.
+    host.pick(id(4), "a", PART);
+    assert_eq!(host.count("save"), 3);
+    host.size_bytes = 2 * PART;
+    host.run_but(&["put", "complete"]);
+    host.command(Command::Cancel(id(4)));
     host.run();
     assert!((1..=3).all(|upload| host.snapshot(id(upload)).status == UploadStatus::Completed));
 }

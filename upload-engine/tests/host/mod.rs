@@ -15,10 +15,10 @@ use upload_engine::{
 };
 use upload_protocol::limits::MIB;
 use upload_protocol::{
-    ChecksumAlgorithm, ClientUploadId, CompleteResponse, Crc64Nvme, Crc64NvmeCombiner, ErrorCode, FileInfo,
-    HashedPart, MultipartUploadId, PartLayout, PartNumber, PresignedUrl, SealResponse, SessionId,
-    SessionResponse, SessionStatus, SignPartsResponse, SignedPart, StartResponse, StoredPart, UploadMode,
-    UploadToken,
+    ChecksumAlgorithm, ClientUploadId, CompleteBatchResponse, CompleteBatchResult, CompleteResponse,
+    Crc64Nvme, Crc64NvmeCombiner, ErrorCode, FileInfo, HashedPart, MultipartUploadId, PartLayout, PartNumber,
+    PresignedUrl, SealResponse, SessionId, SessionResponse, SessionStatus, SignPartsResponse, SignedPart,
+    StartBatchResponse, StartBatchResult, StartRequest, StartResponse, StoredPart, UploadMode, UploadToken,
 };
 use uuid::Uuid;
 
@@ -58,6 +58,8 @@ pub struct Host {
     /// What the server cuts files into.
     pub part_size_bytes: u64,
     pub url_lifetime_seconds: u32,
+    /// The store keeps checksums.
+    pub checksum: bool,
     pub log: Vec<String>,
 }
 
@@ -77,6 +79,7 @@ impl Host {
             size_bytes: 0,
             part_size_bytes: PART,
             url_lifetime_seconds: 3600,
+            checksum: true,
             log: Vec::new(),
         }
     }
@@ -187,24 +190,25 @@ impl Host {
     }
 
     fn outcome(&self, action: &Action) -> Outcome {
-        let layout = PartLayout::from_parts(self.size_bytes, self.part_size_bytes).unwrap();
         match action {
             Action::HashPart { part, .. } => Outcome::Hashed(crc(self.content, *part)),
             Action::StagePart { part, .. } => Outcome::Staged(crc(self.content, *part)),
             Action::FreePart { .. } | Action::Forget { .. } | Action::SaveCheckpoint { .. } => Outcome::Done,
-            Action::Start { request, .. } => Outcome::Started(Box::new(StartResponse {
-                upload_session_id: session(),
-                token: UploadToken::new("token"),
-                key: "key".into(),
-                upload_id: Some(MultipartUploadId("m".into())),
-                mode: UploadMode::Multipart,
-                part_size_bytes: self.part_size_bytes,
-                part_count: layout.part_count(),
-                checksum_algorithm: Some(ChecksumAlgorithm::Crc64Nvme),
-                status: SessionStatus::Open,
-                lease_seconds: 1,
-                parts: self.sign(&request.parts),
-            })),
+            Action::Start { request, .. } => Outcome::Started(Box::new(self.started(request))),
+            Action::StartMany { request } => Outcome::StartedMany(StartBatchResponse {
+                results: request
+                    .starts
+                    .iter()
+                    .map(|item| StartBatchResult::Session(Box::new(self.started(&item.start))))
+                    .collect(),
+            }),
+            Action::CompleteMany { request } => Outcome::CompletedMany(CompleteBatchResponse {
+                results: request
+                    .completes
+                    .iter()
+                    .map(|_| CompleteBatchResult::Completed(self.completed()))
+                    .collect(),
+            }),
             Action::Call { call, .. } => match call {
                 SessionCall::Sign(request) => Outcome::Signed(SignPartsResponse {
                     parts: self.sign(&request.parts),
@@ -218,6 +222,28 @@ impl Host {
             },
             Action::PutPart { .. } => Outcome::Put,
             Action::Cancel(_) => unreachable!("cancels are not answered"),
+        }
+    }
+
+    fn started(&self, request: &StartRequest) -> StartResponse {
+        let layout = PartLayout::from_parts(request.size_bytes, self.part_size_bytes).unwrap();
+        let sealed = request.checksum_crc64nvme.is_some();
+        StartResponse {
+            upload_session_id: session(),
+            token: UploadToken::new("token"),
+            key: "key".into(),
+            upload_id: Some(MultipartUploadId("m".into())),
+            mode: UploadMode::Multipart,
+            part_size_bytes: self.part_size_bytes,
+            part_count: layout.part_count(),
+            checksum_algorithm: self.checksum.then_some(ChecksumAlgorithm::Crc64Nvme),
+            status: if sealed {
+                SessionStatus::Sealed
+            } else {
+                SessionStatus::Open
+            },
+            lease_seconds: 1,
+            parts: self.sign(&request.parts),
         }
     }
 
@@ -254,7 +280,7 @@ impl Host {
         CompleteResponse {
             key: "key".into(),
             size_bytes: self.size_bytes,
-            checksum_crc64nvme: Some(combiner.crc()),
+            checksum_crc64nvme: self.checksum.then(|| combiner.crc()),
             completed_at: String::new(),
         }
     }
@@ -321,6 +347,8 @@ fn kind(action: &Action) -> String {
         Action::Forget { .. } => "forget".into(),
         Action::SaveCheckpoint { .. } => "save".into(),
         Action::Start { key, .. } => format!("start {}", key.generation),
+        Action::StartMany { request } => format!("start many {}", request.starts.len()),
+        Action::CompleteMany { request } => format!("complete many {}", request.completes.len()),
         Action::Call { call, .. } => match call {
             SessionCall::Sign(_) => "sign",
             SessionCall::Fetch => "fetch",

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, available_parallelism};
 use std::time::Instant;
 
 use clap::Parser;
@@ -38,57 +40,77 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let mut stdout = io::stdout().lock();
-    let mut failed = 0;
+    if let Some(name) = &arguments.preset
+        && Options::named(name).is_none()
+    {
+        let names = Options::presets().map(|options| options.preset).join(", ");
+        writeln!(io::stdout(), "no such preset; there are {names}")?;
+        return Ok(ExitCode::FAILURE);
+    }
     let seeds = arguments
         .seeds
         .clone()
         .unwrap_or(arguments.seed..arguments.seed.saturating_add(1));
     let single = seeds.end.saturating_sub(seeds.start) == 1;
     let begun = Instant::now();
-    for seed in seeds.clone() {
-        let Some(options) = arguments
-            .preset
-            .as_deref()
-            .map_or_else(|| Some(Options::for_seed(seed)), Options::named)
-        else {
-            writeln!(
-                stdout,
-                "no such preset; there are calm, lossy, killer, tiny, huge, needs-file"
-            )?;
-            return Ok(ExitCode::FAILURE);
-        };
-        let trace = arguments.trace;
-        let preset = options.preset;
-        let run = catch_unwind(move || {
-            if trace {
-                sim::run_traced(seed, &options, Box::new(tell))
-            } else {
-                sim::run(seed, &options)
-            }
-        });
-        match run {
-            Ok(Ok(report)) if single => writeln!(stdout, "seed {seed} ({preset}): {report:#?}")?,
-            Ok(Ok(_)) => {}
-            Ok(Err(violation)) => {
-                failed += 1;
-                writeln!(stdout, "{violation}\n")?;
-            }
-            Err(_) => {
-                failed += 1;
-                writeln!(stdout, "seed {seed} ({preset}): panicked\n")?;
-            }
+    let next = AtomicU64::new(seeds.start);
+    let failed = AtomicU64::new(0);
+    let threads = if single {
+        1
+    } else {
+        available_parallelism().map_or(1, usize::from)
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while arguments.keep_going || failed.load(Ordering::Relaxed) == 0 {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    match run(seed, &arguments) {
+                        Ok(report) if single => tell(&report),
+                        Ok(_) => {}
+                        Err(trouble) => {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                            tell(&trouble);
+                        }
+                    }
+                }
+            });
         }
-        if failed > 0 && !arguments.keep_going {
-            break;
-        }
-    }
-    writeln!(stdout, "{failed} failed, {:.1} s", begun.elapsed().as_secs_f64())?;
+    });
+    let failed = failed.into_inner();
+    writeln!(
+        io::stdout(),
+        "{failed} failed, {:.1} s",
+        begun.elapsed().as_secs_f64()
+    )?;
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Runs one world: what it was like, or what went wrong in it.
+fn run(seed: u64, arguments: &Arguments) -> Result<String, String> {
+    let named = arguments.preset.as_deref().and_then(Options::named);
+    let options = named.unwrap_or_else(|| Options::for_seed(seed));
+    let preset = options.preset;
+    let trace = arguments.trace;
+    let run = catch_unwind(move || {
+        if trace {
+            sim::run_traced(seed, &options, Box::new(tell))
+        } else {
+            sim::run(seed, &options)
+        }
+    });
+    match run {
+        Ok(Ok(report)) => Ok(format!("seed {seed} ({preset}): {report:#?}")),
+        Ok(Err(violation)) => Err(format!("{violation}\n")),
+        Err(_) => Err(format!("seed {seed} ({preset}): panicked\n")),
+    }
 }
 
 fn tell(line: &str) {

@@ -38,6 +38,10 @@ impl Disk {
         }
     }
 
+    pub(super) fn room_bytes(&self) -> u64 {
+        self.capacity_bytes.saturating_sub(self.used_bytes)
+    }
+
     pub(super) fn apply(&mut self, op: DiskOp) -> Result<(), Full> {
         match op {
             DiskOp::Save(checkpoint) => {

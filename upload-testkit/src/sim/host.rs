@@ -48,6 +48,7 @@ pub(super) struct Host {
     /// Its monotonic clock stood still for so long while the machine slept.
     pub(super) slept_ms: u64,
     pub(super) staging: bool,
+    pub(super) knows_room: bool,
 }
 
 impl Host {
@@ -66,6 +67,7 @@ impl Host {
             sources: BTreeMap::new(),
             slept_ms: 0,
             staging: true,
+            knows_room: false,
         }
     }
 
@@ -96,7 +98,10 @@ impl World {
             Action::HashPart { .. } => Kind::Read,
             Action::SaveCheckpoint { checkpoint } => Kind::Save(checkpoint.client_upload_id),
             Action::StagePart { .. } | Action::FreePart { .. } | Action::Forget { .. } => Kind::Disk,
-            Action::Start { .. } | Action::Call { .. } => Kind::Call,
+            Action::Start { .. }
+            | Action::StartMany { .. }
+            | Action::CompleteMany { .. }
+            | Action::Call { .. } => Kind::Call,
             Action::PutPart { upload, part, .. } => Kind::Put {
                 upload: *upload,
                 part: *part,
@@ -138,6 +143,8 @@ impl World {
             Action::Start { key, request } => {
                 self.request(id, Request::Start { key, request });
             }
+            Action::StartMany { request } => self.request(id, Request::StartMany { request }),
+            Action::CompleteMany { request } => self.request(id, Request::CompleteMany { request }),
             Action::Call {
                 session, token, call, ..
             } => self.request(id, Request::Call { session, token, call }),
@@ -266,6 +273,15 @@ impl World {
         };
         let delay_ms = self.rng.u64(..10);
         self.answer_after(delay_ms, action, outcome);
+        if self.rng.u8(..4) == 0 {
+            self.tell_room();
+        }
+    }
+
+    /// The host looks how much room there is; some browsers don't say.
+    fn tell_room(&mut self) {
+        let bytes = Some(self.disk.room_bytes()).filter(|_| self.host.knows_room);
+        self.input(Input::Room { bytes });
     }
 
     /// The host learns how an action ended.
@@ -278,7 +294,8 @@ impl World {
 
     /// The host dies with all it had in memory. Requests that have left arrive or don't; writes that
     /// were under way have happened or haven't.
-    pub(super) fn kill(&mut self) {
+    pub(super) fn kill(&mut self) -> Result<(), Violation> {
+        self.check_replay()?;
         self.trace(|| "  ☠ the host is killed".to_owned());
         self.report.kills += 1;
         let incarnation = self.host.incarnation;
@@ -302,6 +319,7 @@ impl World {
         self.oracle.host_died();
         let delay_ms = self.rng.u64(..8_000);
         self.after(delay_ms, Event::HostStarts);
+        Ok(())
     }
 
     /// A new life, from what was on disk.
@@ -322,6 +340,8 @@ impl World {
         if self.offline {
             self.input(Input::Connectivity { online: false });
         }
+        self.host.knows_room = self.rng.bool();
+        self.tell_room();
         Ok(())
     }
 }

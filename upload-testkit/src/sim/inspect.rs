@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use upload_engine::{Durability, UploadSnapshot, UploadStatus};
+use upload_engine::{Durability, Replay, UploadSnapshot, UploadStatus};
 use upload_protocol::ClientUploadId;
 
 use super::Violation;
@@ -12,6 +12,9 @@ use super::world::{Event, World};
 
 /// Snapshots of an upload with many parts are looked at once in so many ms.
 const LOOK_MS: u64 = 60_000;
+
+/// One world in so many has its reports replayed.
+const REPLAYED_ONE_IN: u64 = 8;
 
 impl World {
     /// Looks at the snapshots that may have changed.
@@ -191,8 +194,40 @@ impl World {
         )
     }
 
+    /// The engine's own report, replayed, does what the engine did, and holds nothing it must not. In
+    /// some worlds only: it takes as long as the engine itself.
+    pub(super) fn check_replay(&mut self) -> Result<(), Violation> {
+        let Some(engine) = &self.host.engine else {
+            return Ok(());
+        };
+        if !self.seed.is_multiple_of(REPLAYED_ONE_IN) || self.proving.is_some() {
+            return Ok(());
+        }
+        let report = engine.report();
+        if report.records_dropped > 0 {
+            return Ok(());
+        }
+        let stale_outcomes = engine.stale_outcomes();
+        let replayed = Replay::of(&report).and_then(|mut replay| {
+            while replay.step(|_| {})? {}
+            Ok(replay)
+        });
+        match replayed {
+            Ok(replay) if replay.agrees() && replay.engine().stale_outcomes() == stale_outcomes => {
+                self.report.replays += 1;
+                Ok(())
+            }
+            Ok(replay) => self.violation(
+                "a replayed report does what the engine did",
+                format!("it parted ways within {} inputs", replay.told()),
+            ),
+            Err(error) => self.violation("a report can be replayed", error.to_string()),
+        }
+    }
+
     /// What must hold when everything has come to its end.
     pub(super) fn check_end(&mut self) -> Result<(), Violation> {
+        self.check_replay()?;
         self.backend.tick();
         let now = self.host_now();
         let Some(engine) = &self.host.engine else {

@@ -44,6 +44,10 @@ pub struct Report {
     pub parts_stored_again: u64,
     /// Times that an upload was said to be safe, and proved to be by a kill.
     pub proved_safe: u32,
+    /// Calls that served several uploads.
+    pub shared_calls: u32,
+    /// Reports that were replayed and did the same again.
+    pub replays: u32,
 }
 
 /// What must not happen, did.

@@ -1,7 +1,10 @@
 //! The way to the server and the store, and everything that happens on it.
 
 use upload_engine::{ActionId, Failure, Input, Outcome, SessionCall};
-use upload_protocol::{ErrorCode, IdempotencyKey, PresignedUrl, SessionId, StartRequest, UploadToken};
+use upload_protocol::{
+    CompleteBatchRequest, ErrorCode, IdempotencyKey, PresignedUrl, SessionId, StartBatchRequest,
+    StartRequest, UploadToken,
+};
 
 use super::Violation;
 use super::content::Bytes;
@@ -14,6 +17,12 @@ pub(super) enum Request {
     Start {
         key: IdempotencyKey,
         request: StartRequest,
+    },
+    StartMany {
+        request: StartBatchRequest,
+    },
+    CompleteMany {
+        request: CompleteBatchRequest,
     },
     Call {
         session: SessionId,
@@ -200,6 +209,12 @@ impl World {
             Request::Start { key, request } => {
                 let answer = self.backend.start(*key, request, now_ms);
                 call_outcome(answer, |response| Outcome::Started(Box::new(response)))
+            }
+            Request::StartMany { request } => {
+                Outcome::StartedMany(self.backend.start_many(&request.starts, now_ms))
+            }
+            Request::CompleteMany { request } => {
+                Outcome::CompletedMany(self.backend.complete_many(&request.completes))
             }
             Request::Call { session, token, call } => match call {
                 SessionCall::Sign(request) => {

@@ -133,7 +133,7 @@ impl Options {
             },
             calm_at_ms: 180_000,
             disk_bytes: (10 * MIB, 300 * MIB),
-            url_lifetime_s: (12, 900),
+            url_lifetime_s: (2, 900),
             put_bytes_per_second: (MIB / 2, 20 * MIB),
             ..Self::calm()
         }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use upload_engine::{
     Action, ActionId, Event, Outcome, Output, PartBytes, SessionCall, SourceId, UploadStatus,
 };
+use upload_protocol::limits::BATCH_LENGTH_MAX;
 use upload_protocol::{
-    Checkpoint, CheckpointIntent, ClientUploadId, PartNumber, PresignedUrl, SessionId, SignedPart,
+    Checkpoint, CheckpointIntent, ClientUploadId, IdempotencyKey, PartNumber, PresignedUrl, SessionId,
+    SignedPart, StartBatchResult,
 };
 
 use super::Violation;
@@ -247,6 +249,13 @@ impl World {
             (Kind::Call, Outcome::Started(response)) => {
                 self.oracle.remember_urls(&response.parts, outstanding.since_ms);
             }
+            (Kind::Call, Outcome::StartedMany(response)) => {
+                for result in &response.results {
+                    if let StartBatchResult::Session(session) = result {
+                        self.oracle.remember_urls(&session.parts, outstanding.since_ms);
+                    }
+                }
+            }
             (Kind::Call, Outcome::Signed(response)) => {
                 self.oracle.remember_urls(&response.parts, outstanding.since_ms);
             }
@@ -300,21 +309,21 @@ impl World {
                 self.check_accepted(*upload, *source, action)
             }
             Action::PutPart { .. } => self.check_put(action),
-            Action::Start { key, .. } => {
-                let upload = key.client_upload_id;
-                let saved = self.disk.checkpoints.contains_key(&upload);
-                let record = self.oracle.records.get_mut(&upload);
-                let excused = record.is_some_and(|record| {
-                    record.requested = true;
-                    record.save_failed
-                });
-                if !saved && !excused {
-                    return self.violation(
-                        "the checkpoint is saved before the first request",
-                        format!("{upload} starts without one"),
-                    );
+            Action::Start { key, .. } => self.check_start(key.client_upload_id),
+            Action::StartMany { request } => {
+                for item in &request.starts {
+                    match item.idempotency_key.parse::<IdempotencyKey>() {
+                        Ok(key) => self.check_start(key.client_upload_id)?,
+                        Err(error) => return self.violation("idempotency keys are valid", error.to_string()),
+                    }
                 }
-                Ok(())
+                self.check_batch(request.starts.len(), action)
+            }
+            Action::CompleteMany { request } => {
+                for item in &request.completes {
+                    self.check_complete(item.upload_session_id)?;
+                }
+                self.check_batch(request.completes.len(), action)
             }
             Action::Call {
                 upload,
@@ -328,6 +337,30 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_start(&mut self, upload: ClientUploadId) -> Result<(), Violation> {
+        let saved = self.disk.checkpoints.contains_key(&upload);
+        let record = self.oracle.records.get_mut(&upload);
+        let excused = record.is_some_and(|record| {
+            record.requested = true;
+            record.save_failed
+        });
+        if !saved && !excused {
+            return self.violation(
+                "the checkpoint is saved before the first request",
+                format!("{upload} starts without one"),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_batch(&mut self, items: usize, action: &Action) -> Result<(), Violation> {
+        self.report.shared_calls += 1;
+        if !(2..=BATCH_LENGTH_MAX).contains(&items) {
+            return self.violation("a call for many is for 2 to 100", format!("{items}: {action:?}"));
+        }
+        Ok(())
     }
 
     fn check_not_cancelled(&self, upload: ClientUploadId, action: &Action) -> Result<(), Violation> {
@@ -612,7 +645,7 @@ impl World {
             return Ok(());
         }
         // A part that was still on its way when the store was asked can't be compared with.
-        let stored = held && record.knows_stored;
+        let stored = held && record.knows_stored && self.backend.checksum;
         if stored || staged {
             let detail = format!("{upload}: stored {stored}, staged {staged}");
             return self.violation("a file that differs from what is at hand is refused", detail);

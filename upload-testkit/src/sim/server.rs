@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use upload_protocol::{
-    ChecksumAlgorithm, CompleteResponse, Crc64Nvme, ErrorCode, HashedPart, IdempotencyKey, MultipartUploadId,
-    PartLayout, SealResponse, SessionId, SessionResponse, SessionStatus, SignPartsResponse, SignedPart,
-    StartRequest, StartResponse, StoredPart, UploadMode, UploadToken,
+    ChecksumAlgorithm, CompleteBatchItem, CompleteBatchResponse, CompleteBatchResult, CompleteResponse,
+    Crc64Nvme, ErrorCode, HashedPart, IdempotencyKey, MultipartUploadId, PartLayout, Problem, SealResponse,
+    SessionId, SessionResponse, SessionStatus, SignPartsResponse, SignedPart, StartBatchItem,
+    StartBatchResponse, StartBatchResult, StartRequest, StartResponse, StoredPart, UploadMode, UploadToken,
 };
 use uuid::Uuid;
 
@@ -42,19 +43,22 @@ pub(super) struct Backend {
     by_key: BTreeMap<IdempotencyKey, usize>,
     pub(super) part_size_bytes: Option<u64>,
     pub(super) url_lifetime_s: u32,
+    /// The store keeps and checks checksums.
+    pub(super) checksum: bool,
 }
 
 pub(super) type Answer<T> = Result<T, ErrorCode>;
 
 impl Backend {
     /// A server that cuts files as asked or, given a size, in its own way.
-    pub(super) fn new(part_size_bytes: Option<u64>, url_lifetime_s: u32) -> Self {
+    pub(super) fn new(part_size_bytes: Option<u64>, url_lifetime_s: u32, checksum: bool) -> Self {
         Self {
             store: Store::default(),
             sessions: Vec::new(),
             by_key: BTreeMap::new(),
             part_size_bytes,
             url_lifetime_s,
+            checksum,
         }
     }
 
@@ -80,9 +84,15 @@ impl Backend {
         if session.file_name != request.file_name || session.layout.size_bytes() != request.size_bytes {
             return Err(ErrorCode::IdempotencyConflict);
         }
-        if session.state == State::Aborted {
-            return Err(ErrorCode::SessionAborted);
+        match (session.state, request.checksum_crc64nvme) {
+            (State::Aborted, _) => return Err(ErrorCode::SessionAborted),
+            (State::Open, Some(crc)) => self.sessions[index].state = State::Sealed(crc),
+            (State::Sealed(known) | State::Completed(known), Some(crc)) if known != crc => {
+                return Err(ErrorCode::ChecksumMismatch);
+            }
+            _ => {}
         }
+        let session = self.sessions[index].clone();
         let parts = if matches!(session.state, State::Completed(_)) {
             Vec::new()
         } else {
@@ -102,11 +112,28 @@ impl Backend {
             mode: mode(&session),
             part_size_bytes: session.layout.part_size_bytes(),
             part_count: session.layout.part_count(),
-            checksum_algorithm: Some(ChecksumAlgorithm::Crc64Nvme),
+            checksum_algorithm: self.checksum.then_some(ChecksumAlgorithm::Crc64Nvme),
             status: status(session.state),
             lease_seconds: 7 * 24 * 3600,
             parts,
         })
+    }
+
+    pub(super) fn start_many(&mut self, starts: &[StartBatchItem], now_ms: u64) -> StartBatchResponse {
+        let results = starts.iter().map(|item| {
+            let answer = item
+                .idempotency_key
+                .parse::<IdempotencyKey>()
+                .map_err(|_| ErrorCode::InvalidRequest)
+                .and_then(|key| self.start(key, &item.start, now_ms));
+            match answer {
+                Ok(session) => StartBatchResult::Session(Box::new(session)),
+                Err(code) => StartBatchResult::Problem(Problem::new(code, code.title())),
+            }
+        });
+        StartBatchResponse {
+            results: results.collect(),
+        }
     }
 
     fn open(&mut self, idempotency_key: IdempotencyKey, request: &StartRequest) -> Answer<usize> {
@@ -142,7 +169,11 @@ impl Backend {
         let url = self.store.sign(Grant {
             target,
             size_bytes: session.layout.range(part.part_number).size_bytes(),
-            crc: part.checksum_crc64nvme?,
+            crc: if self.checksum {
+                Some(part.checksum_crc64nvme?)
+            } else {
+                None
+            },
             expires_at_ms: now_ms + u64::from(self.url_lifetime_s) * 1000,
         });
         Some(SignedPart {
@@ -205,7 +236,7 @@ impl Backend {
                 bytes.map(|bytes| StoredPart {
                     part_number,
                     size_bytes: bytes.size_bytes(),
-                    checksum_crc64nvme: Some(bytes.crc()),
+                    checksum_crc64nvme: self.checksum.then(|| bytes.crc()),
                 })
             });
         Ok(SessionResponse {
@@ -218,7 +249,7 @@ impl Backend {
             part_size_bytes: session.layout.part_size_bytes(),
             part_count: session.layout.part_count(),
             parts: parts.collect(),
-            completed: completed(session),
+            completed: self.completed(session),
         })
     }
 
@@ -291,11 +322,23 @@ impl Backend {
         self.try_complete(index, crc)
     }
 
+    pub(super) fn complete_many(&mut self, items: &[CompleteBatchItem]) -> CompleteBatchResponse {
+        let results = items.iter().map(|item| {
+            match self.complete(item.upload_session_id, &item.token, item.checksum_crc64nvme) {
+                Ok(completed) => CompleteBatchResult::Completed(completed),
+                Err(code) => CompleteBatchResult::Problem(Problem::new(code, code.title())),
+            }
+        });
+        CompleteBatchResponse {
+            results: results.collect(),
+        }
+    }
+
     fn try_complete(&mut self, index: usize, asked: Option<Crc64Nvme>) -> Answer<CompleteResponse> {
         self.see_what_the_store_did(index);
         let session = self.sessions[index].clone();
         let sealed = match session.state {
-            State::Completed(_) => return completed(&session).ok_or(ErrorCode::Internal),
+            State::Completed(_) => return self.completed(&session).ok_or(ErrorCode::Internal),
             State::Aborted => return Err(ErrorCode::SessionAborted),
             State::Sealed(crc) => Some(crc),
             State::Open => None,
@@ -305,14 +348,17 @@ impl Backend {
         }
         let held: Option<Vec<Bytes>> = self.held(&session).into_iter().collect();
         let crc = combined(held.ok_or(ErrorCode::PartsMissing)?);
-        if asked.is_some_and(|asked| asked != crc) || sealed.is_some_and(|sealed| sealed != crc) {
+        // Without checksums the server knows nothing of the bytes but their number.
+        let differs = |known: Option<Crc64Nvme>| self.checksum && known.is_some_and(|known| known != crc);
+        if differs(asked) || differs(sealed) {
             return Err(ErrorCode::ChecksumMismatch);
         }
         if let Some(multipart) = session.multipart {
             self.store.complete(multipart, &session.key);
         }
         self.sessions[index].state = State::Completed(crc);
-        completed(&self.sessions[index]).ok_or(ErrorCode::Internal)
+        let session = &self.sessions[index];
+        self.completed(session).ok_or(ErrorCode::Internal)
     }
 
     pub(super) fn abort(&mut self, id: SessionId, token: &UploadToken) -> Answer<()> {
@@ -354,6 +400,18 @@ impl Backend {
         }
     }
 
+    fn completed(&self, session: &Session) -> Option<CompleteResponse> {
+        let State::Completed(crc) = session.state else {
+            return None;
+        };
+        Some(CompleteResponse {
+            key: session.key.clone(),
+            size_bytes: session.layout.size_bytes(),
+            checksum_crc64nvme: self.checksum.then_some(crc),
+            completed_at: "2026-11-22T00:00:00Z".to_owned(),
+        })
+    }
+
     /// Anything of the session is still at the store that should not be.
     pub(super) fn is_orphan(&self, session: &Session) -> bool {
         match session.multipart {
@@ -387,16 +445,4 @@ fn mode(session: &Session) -> UploadMode {
         Some(_) => UploadMode::Multipart,
         None => UploadMode::Single,
     }
-}
-
-fn completed(session: &Session) -> Option<CompleteResponse> {
-    let State::Completed(crc) = session.state else {
-        return None;
-    };
-    Some(CompleteResponse {
-        key: session.key.clone(),
-        size_bytes: session.layout.size_bytes(),
-        checksum_crc64nvme: Some(crc),
-        completed_at: "2026-11-22T00:00:00Z".to_owned(),
-    })
 }

@@ -107,15 +107,26 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, options: Options, tell: Tell) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let mut options = options;
+        let checksum = rng.u8(..8) != 0;
+        if !checksum {
+            // Nobody could notice.
+            options.faults.corrupt = 0.0;
+            options.faults.rot_per_minute = 0.0;
+        }
         let backend = Backend::new(
             (rng.u8(..4) == 0).then_some(6 * MIB),
             rng.u32(options.url_lifetime_s.0..=options.url_lifetime_s.1),
+            checksum,
         );
         let disk = Disk::new(rng.u64(options.disk_bytes.0..=options.disk_bytes.1));
         let config = EngineConfig {
             part_size_bytes: Some(options.part_size_bytes),
             parts_in_flight_max: rng.u32(1..=8),
             active_uploads_max: rng.u32(1..=16),
+            active_small_uploads_max: rng.u32(1..=40),
+            shared_calls_max: rng.usize(1..=3),
+            bandwidth_bytes_per_second: (rng.u8(..8) == 0).then(|| rng.u64(MIB..=40 * MIB)),
             ..EngineConfig::default()
         };
         let host = Host::start(&config, rng.u64(..), 1);
@@ -187,7 +198,8 @@ impl World {
     /// From now on nothing goes wrong any more, and it must not take forever.
     pub(super) fn begin_calm(&mut self) {
         let bytes: u64 = self.plan.files.iter().map(|file| file.size_bytes).sum();
-        let slowest = self.options.put_bytes_per_second.0.max(1);
+        let limit = self.config.bandwidth_bytes_per_second.unwrap_or(u64::MAX);
+        let slowest = self.options.put_bytes_per_second.0.min(limit).max(1);
         self.calm = true;
         self.end_ms = self.now_ms + CALM_MS_MAX + 4 * bytes.saturating_mul(1000) / slowest;
     }
@@ -259,8 +271,7 @@ impl World {
             self.execute(output)?;
             let dice = self.options.kill > 0.0 && !self.calm && self.report.kills < self.options.kills_max;
             if dice && self.rng.f64() < self.options.kill {
-                self.kill();
-                return Ok(());
+                return self.kill();
             }
         }
         self.look()

@@ -33,6 +33,8 @@ impl Tools {
             Action::Forget { upload } => stored(self.storage.forget(upload).await),
             Action::SaveCheckpoint { checkpoint } => stored(self.storage.save(&checkpoint).await),
             Action::Start { key, request } => self.server.start(key, &request).await,
+            Action::StartMany { request } => self.server.start_many(&request).await,
+            Action::CompleteMany { request } => self.server.complete_many(&request).await,
             Action::Call {
                 session, token, call, ..
             } => self.server.call(session, &token, &call).await,

@@ -4,7 +4,9 @@ use futures::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use serde::de::DeserializeOwned;
 use upload_engine::{Failure, Outcome, SessionCall};
-use upload_protocol::{IdempotencyKey, SessionId, StartRequest, UploadToken};
+use upload_protocol::{
+    CompleteBatchRequest, IdempotencyKey, SessionId, StartBatchRequest, StartRequest, UploadToken,
+};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Headers, RequestCache, RequestInit, Response};
@@ -48,6 +50,33 @@ impl Server {
             body: json::write(request).ok(),
         };
         answered(call.send_for().await.map(Box::new), Outcome::Started)
+    }
+
+    /// `POST /api/upload-sessions/batch`. Dropping the future aborts the request.
+    pub async fn start_many(&self, request: &StartBatchRequest) -> Outcome {
+        answered(
+            self.post_batch("", json::write(request).ok()).send_for().await,
+            Outcome::StartedMany,
+        )
+    }
+
+    /// `POST /api/upload-sessions/batch/complete`. Dropping the future aborts the request.
+    pub async fn complete_many(&self, request: &CompleteBatchRequest) -> Outcome {
+        answered(
+            self.post_batch("/complete", json::write(request).ok())
+                .send_for()
+                .await,
+            Outcome::CompletedMany,
+        )
+    }
+
+    fn post_batch(&self, path: &str, body: Option<String>) -> Call {
+        Call {
+            method: "POST",
+            url: format!("{}/batch{path}", self.sessions_url),
+            headers: Vec::new(),
+            body,
+        }
     }
 
     /// A call on a session. Dropping the future aborts the request.
