@@ -27,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) concurrency: Box<dyn ConcurrencyController + Send>,
     pub(crate) pacing: TokenBucket,
     pub(crate) room: Room,
+    /// Bytes of all uploads that would have to be staged for everything to be safe.
+    pub(crate) at_risk_bytes: u64,
     /// Starts and completes that wait to go out together with others.
     pub(crate) calls: SharedCalls,
     /// Of confirmed parts, over all uploads: what was sent may only have filled buffers.
@@ -55,6 +57,7 @@ impl Context {
             concurrency: Box::new(Aimd::new(config.parts_in_flight_max)),
             pacing: TokenBucket::new(config.bandwidth_bytes_per_second),
             room: Room::new(config.storage_reserve_bytes),
+            at_risk_bytes: 0,
             calls: SharedCalls::default(),
             send_rate: RateMeter::default(),
             stage_rate: JobRate::default(),

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::control::ControlCall;
 use crate::indexes::Indexes;
 use crate::owners::Owner;
-use crate::recorder::{Outputs, Recorder, Report};
+use crate::recorder::{Outputs, Recorder, Recording};
 use crate::shares::shares;
 use crate::snapshot::{Durability, UploadError, UploadSnapshot, UploadStatus};
 use crate::time::Timestamp;
@@ -127,7 +127,7 @@ impl Engine {
             self.dirty.extend(self.indexes.take_due(self.cx.now));
             let may_go_on = self.is_paced() && self.cx.pacing.may_start(self.cx.now);
             if self.dirty.is_empty() && !may_go_on {
-                return;
+                break;
             }
             while let Some(id) = self.dirty.pop_first() {
                 self.drive(id);
@@ -137,6 +137,7 @@ impl Engine {
             self.fill_staging();
             self.send_calls();
         }
+        self.recorder.on_settled(self.cx.outputs);
     }
 
     /// When to poll although nothing happened.
@@ -180,8 +181,8 @@ impl Engine {
 
     /// What this engine has been told so far, without names, URLs and tokens: the same engine does the
     /// same again when it is told the same again, so this is what a defect is found by.
-    pub fn report(&self) -> Report {
-        self.recorder.report(self.cx.outputs)
+    pub fn recording(&self) -> Recording {
+        self.recorder.recording().clone()
     }
 
     /// Whether an action is under way: for hosts that want to drop work nobody waits for.
@@ -370,6 +371,7 @@ impl Engine {
     fn reindex(&mut self, id: ClientUploadId) {
         if let Some(upload) = self.uploads.get(&id) {
             self.indexes.update(upload, &self.cx);
+            self.cx.at_risk_bytes = self.indexes.at_risk_bytes();
         }
         self.changed.insert(id);
     }

@@ -22,6 +22,9 @@ pub(crate) struct Indexes {
     can_put: BTreeSet<ClientUploadId>,
     waiting_for_slot: BTreeSet<ClientUploadId>,
     may_stage: BTreeSet<Place>,
+    /// Bytes neither on disk nor at the store, of those in `may_stage`.
+    at_risk: BTreeMap<ClientUploadId, u64>,
+    at_risk_bytes: u64,
     deadlines: BTreeSet<(Timestamp, ClientUploadId)>,
     deadline_of: BTreeMap<ClientUploadId, Timestamp>,
 }
@@ -73,6 +76,8 @@ impl Indexes {
         }
         if upload.could_stage() {
             self.may_stage.insert((place, id));
+            self.at_risk.insert(id, upload.parts.at_risk_bytes());
+            self.at_risk_bytes += upload.parts.at_risk_bytes();
         }
         if let Some(at) = upload.next_deadline(cx) {
             self.deadlines.insert((at, id));
@@ -93,6 +98,11 @@ impl Indexes {
     /// Uploads with bytes to stage, in the order they were added.
     pub(crate) fn may_stage(&self) -> impl Iterator<Item = ClientUploadId> + '_ {
         self.may_stage.iter().map(|(_, id)| *id)
+    }
+
+    /// Bytes that would have to be staged for everything to be safe.
+    pub(crate) fn at_risk_bytes(&self) -> u64 {
+        self.at_risk_bytes
     }
 
     /// Queued uploads that get the free ones of so many places.
@@ -132,6 +142,7 @@ impl Indexes {
                 lists.active.remove(&id);
             }
         }
+        self.at_risk_bytes -= self.at_risk.remove(&id).unwrap_or(0);
         self.can_put.remove(&id);
         self.waiting_for_slot.remove(&id);
         if let Some(at) = self.deadline_of.remove(&id) {

@@ -35,6 +35,8 @@ pub use action::{
 };
 pub use config::EngineConfig;
 pub use engine::Engine;
-pub use recorder::{Replay, ReplayError, ReplayStep, Report};
-pub use snapshot::{CELLS_MAX, Cell, Durability, UploadError, UploadSnapshot, UploadStatus, WaitingFor};
+pub use recorder::{Recording, Replay, ReplayError, ReplayStep, Report};
+pub use snapshot::{
+    CELLS_MAX, Cell, Durability, Integrity, UploadError, UploadSnapshot, UploadStatus, WaitingFor,
+};
 pub use time::Timestamp;

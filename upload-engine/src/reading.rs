@@ -231,10 +231,10 @@ impl Upload {
         }
     }
 
-    /// What is still only in the file will not find room beside what is on disk: copies make way as soon
+    /// What is still only in files will not find room beside what is on disk: copies make way as soon
     /// as the store has their bytes.
     pub(crate) fn is_short_of_room(&self, cx: &Context) -> bool {
-        self.quota_tight || !cx.room.has(self.parts.at_risk_bytes())
+        self.quota_tight || !cx.room.has(cx.at_risk_bytes)
     }
 
     /// A copy that did not come about.

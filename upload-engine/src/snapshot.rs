@@ -21,6 +21,8 @@ pub struct UploadSnapshot {
     pub error: Option<UploadError>,
     /// What closing the page would lose.
     pub durability: Durability,
+    /// What the store checks, once a session says.
+    pub integrity: Option<Integrity>,
     /// A checkpoint could be saved, so a later visit goes on.
     pub resumable: bool,
     /// It was continued from an earlier visit.
@@ -87,6 +89,15 @@ pub enum Durability {
     Partial,
     /// Nothing.
     Safe,
+}
+
+/// What the store checks of the bytes it gets, and what "completed" therefore means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integrity {
+    /// Size and CRC64NVME, of each part and of the whole.
+    Checksum,
+    /// Sizes alone: the store keeps no checksums.
+    SizeOnly,
 }
 
 /// Why an upload failed.

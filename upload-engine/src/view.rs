@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::part::{Local, Sent};
-use crate::snapshot::{CELLS_MAX, Cell, Durability, UploadSnapshot, UploadStatus, WaitingFor};
+use crate::snapshot::{CELLS_MAX, Cell, Durability, Integrity, UploadSnapshot, UploadStatus, WaitingFor};
 use crate::upload::{Phase, Upload};
 
 impl Upload {
@@ -28,6 +28,13 @@ impl Upload {
             waiting_for,
             error: self.error.clone(),
             durability: self.durability(),
+            integrity: self.session.as_ref().map(|session| {
+                if session.checksum {
+                    Integrity::Checksum
+                } else {
+                    Integrity::SizeOnly
+                }
+            }),
             resumable: self.resumable,
             resumed: self.resumed,
             sent_bytes: confirmed_bytes + in_flight_bytes,
@@ -62,7 +69,10 @@ impl Upload {
                 return (UploadStatus::Waiting, network(WaitingFor::Server));
             }
             Phase::Queued | Phase::Preparing | Phase::Starting => UploadStatus::Queued,
-            Phase::Fetching if self.doubts == 0 => UploadStatus::Queued,
+            // At the beginning of a visit, not in doubt half-way.
+            Phase::Fetching if self.doubts == 0 && self.confirmed_while_fetching.is_empty() => {
+                UploadStatus::Queued
+            }
             Phase::Completing if server_fails => return (UploadStatus::Waiting, network(WaitingFor::Server)),
             Phase::Completing => UploadStatus::Completing,
             Phase::Fetching | Phase::Sending | Phase::Discarding => return self.sending_status(now, network),

@@ -9,6 +9,8 @@ mod redact;
 mod replay;
 mod ring;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -69,25 +71,75 @@ struct Entry {
 /// with what is uploaded.
 const CAPACITY_BYTES: usize = 2 * 1024 * 1024;
 
+/// What was written down, to be read at any time: also by whoever reports a panic of the engine itself.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    tape: Arc<Mutex<Tape>>,
+}
+
+#[derive(Debug)]
+struct Tape {
+    config: EngineConfig,
+    seed: u64,
+    ring: Ring,
+    outputs: Outputs,
+}
+
 /// Writes down what an engine is told.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    config: EngineConfig,
-    seed: u64,
+    recording: Recording,
     redaction: Redaction,
-    ring: Ring,
     last_at: Timestamp,
+}
+
+impl Recording {
+    /// What the engine has been told so far.
+    pub fn report(&self) -> Report {
+        self.with_tape(|tape| {
+            let head = Head {
+                config: tape.config.clone(),
+                seed: tape.seed,
+                outputs: tape.outputs,
+            };
+            // Plain data of these types always has a postcard form; a report must never be what fails.
+            let mut data = postcard::to_allocvec(&head).unwrap_or_default();
+            data.extend(tape.ring.records());
+            Report {
+                format: Report::FORMAT.to_owned(),
+                engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+                records: tape.ring.len(),
+                records_dropped: tape.ring.dropped(),
+                data: STANDARD.encode(data),
+            }
+        })
+    }
+
+    fn with_tape<T>(&self, work: impl FnOnce(&mut Tape) -> T) -> T {
+        // A tape whose writer panicked is what one wants to read most.
+        work(&mut self.tape.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Recorder {
     pub(crate) fn new(config: EngineConfig, seed: u64) -> Self {
-        Self {
+        let tape = Tape {
             config,
             seed,
-            redaction: Redaction::new(seed),
             ring: Ring::new(CAPACITY_BYTES),
+            outputs: Outputs::default(),
+        };
+        Self {
+            recording: Recording {
+                tape: Arc::new(Mutex::new(tape)),
+            },
+            redaction: Redaction::new(seed),
             last_at: Timestamp::default(),
         }
+    }
+
+    pub(crate) fn recording(&self) -> &Recording {
+        &self.recording
     }
 
     pub(crate) fn on_command(&mut self, now: Timestamp, command: &Command) {
@@ -104,33 +156,19 @@ impl Recorder {
         self.keep(now, Record::Time);
     }
 
-    /// What was written down, and what the engine did about it.
-    pub(crate) fn report(&self, outputs: Outputs) -> Report {
-        let head = Head {
-            config: self.config.clone(),
-            seed: self.seed,
-            outputs,
-        };
-        // Plain data of these types always has a postcard form; a report must never be what fails.
-        let mut data = postcard::to_allocvec(&head).unwrap_or_default();
-        data.extend(self.ring.records());
-        Report {
-            format: Report::FORMAT.to_owned(),
-            engine_version: env!("CARGO_PKG_VERSION").to_owned(),
-            records: self.ring.len(),
-            records_dropped: self.ring.dropped(),
-            data: STANDARD.encode(data),
-        }
+    /// The engine has come to rest after what it was told; all it has done so far, in short.
+    pub(crate) fn on_settled(&self, outputs: Outputs) {
+        self.recording.with_tape(|tape| tape.outputs = outputs);
     }
 
     fn keep(&mut self, now: Timestamp, record: Record) {
         let after_ms = now.millis_since(self.last_at);
         self.last_at = now;
-        let entry = Entry { after_ms, record };
-        match postcard::to_allocvec(&entry) {
-            Ok(bytes) => self.ring.push(&bytes),
-            Err(_) => self.ring.lose(),
-        }
+        let entry = postcard::to_allocvec(&Entry { after_ms, record });
+        self.recording.with_tape(|tape| match entry {
+            Ok(bytes) => tape.ring.push(&bytes),
+            Err(_) => tape.ring.lose(),
+        });
     }
 }
 

@@ -225,7 +225,7 @@ impl Host {
         }
     }
 
-    fn started(&self, request: &StartRequest) -> StartResponse {
+    pub fn started(&self, request: &StartRequest) -> StartResponse {
         let layout = PartLayout::from_parts(request.size_bytes, self.part_size_bytes).unwrap();
         let sealed = request.checksum_crc64nvme.is_some();
         StartResponse {
