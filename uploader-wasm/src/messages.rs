@@ -44,6 +44,8 @@ pub enum ToEngine {
     StagingGone,
     /// A staging worker's job ended.
     JobDone(JobDone),
+    /// The page wants to know what the engine has been told: [`ToPage::Report`].
+    WantReport,
     /// The browser told the page that the network is there or gone.
     Connectivity {
         /// It is there.
@@ -77,6 +79,8 @@ pub struct Settings {
     pub concurrency: Option<u32>,
     /// Wished part size in bytes; the server's default without it.
     pub part_size_bytes: Option<u64>,
+    /// Most bytes a second; no limit without it.
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 /// A command and the number by which it is acknowledged.
@@ -132,6 +136,8 @@ pub enum ToPage {
     Ack(Uuid),
     /// For the page's own listener: a [`crate::view::PageMessage`], already in JavaScript's form.
     Message(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    /// A report of the engine, JSON.
+    Report(String),
     /// For the page's staging worker.
     Job(StagingJob),
     /// The job isn't needed any more.
@@ -263,6 +269,7 @@ mod tests {
             settings: Settings {
                 concurrency: Some(4),
                 part_size_bytes: None,
+                bandwidth_bytes_per_second: Some(1 << 20),
             },
         };
         assert_eq!(back(&hello), hello);

@@ -1,7 +1,7 @@
 //! What the page is told, as it stands in JavaScript. TypeScript types are generated from these.
 
 use serde::{Deserialize, Serialize};
-use upload_engine::{Cell, Durability, UploadError, UploadSnapshot, UploadStatus, WaitingFor};
+use upload_engine::{Cell, Durability, Integrity, UploadError, UploadSnapshot, UploadStatus, WaitingFor};
 use upload_protocol::ClientUploadId;
 
 /// What the engine tells a page.
@@ -37,6 +37,8 @@ pub enum PageMessage {
     EngineBug {
         /// The panic's message and place.
         detail: String,
+        /// What the engine had been told until then, as JSON: see `report()`.
+        report: Option<String>,
     },
 }
 
@@ -100,6 +102,8 @@ pub struct UploadView {
     pub error: Option<ErrorView>,
     /// What closing the page would lose.
     pub durability: DurabilityView,
+    /// What the store checks; `null` until the server has answered.
+    pub integrity: Option<IntegrityView>,
     /// A later visit can go on with it.
     pub resumable: bool,
     /// It was continued from an earlier visit.
@@ -143,6 +147,17 @@ pub enum StatusView {
     Failed,
     /// Given up by the person.
     Cancelled,
+}
+
+/// What the store checks of the bytes it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum IntegrityView {
+    /// Size and checksum.
+    Checksum,
+    /// Sizes alone: it keeps no checksums.
+    SizeOnly,
 }
 
 /// What closing the page would lose: all, some, nothing.
@@ -215,6 +230,7 @@ impl From<&UploadSnapshot> for UploadView {
             waiting_for: snapshot.waiting_for.map(Into::into),
             error: snapshot.error.as_ref().map(Into::into),
             durability: snapshot.durability.into(),
+            integrity: snapshot.integrity.map(Into::into),
             resumable: snapshot.resumable,
             resumed: snapshot.resumed,
             sent_bytes: size_to_js(snapshot.sent_bytes),
@@ -254,6 +270,15 @@ impl From<Durability> for DurabilityView {
     }
 }
 
+impl From<Integrity> for IntegrityView {
+    fn from(integrity: Integrity) -> Self {
+        match integrity {
+            Integrity::Checksum => Self::Checksum,
+            Integrity::SizeOnly => Self::SizeOnly,
+        }
+    }
+}
+
 impl From<WaitingFor> for WaitingForView {
     fn from(waiting: WaitingFor) -> Self {
         match waiting {
@@ -274,6 +299,11 @@ impl From<&UploadError> for ErrorView {
 }
 
 impl PageMessage {
+    /// A bug of which nothing more is known.
+    pub fn bug(detail: String) -> Self {
+        Self::EngineBug { detail, report: None }
+    }
+
     /// An event without a file's name.
     pub fn event(event: EventName, upload: ClientUploadId) -> Self {
         Self::Event {

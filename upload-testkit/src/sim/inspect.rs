@@ -203,7 +203,7 @@ impl World {
         if !self.seed.is_multiple_of(REPLAYED_ONE_IN) || self.proving.is_some() {
             return Ok(());
         }
-        let report = engine.report();
+        let report = engine.recording().report();
         if report.records_dropped > 0 {
             return Ok(());
         }

@@ -1,8 +1,10 @@
 //! Globals that windows and workers share, each with what to do where it is missing.
 
+use crate::view::size_from_js;
 use js_sys::Reflect;
 use uuid::Uuid;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     DedicatedWorkerGlobalScope, EventTarget, SharedWorkerGlobalScope, StorageManager, WorkerGlobalScope,
 };
@@ -66,6 +68,15 @@ pub fn worker_scope() -> Option<WorkerGlobalScope> {
 /// `navigator.storage`, in secure contexts.
 pub fn storage_manager() -> Option<StorageManager> {
     NAVIGATOR.with(Navigator::storage)
+}
+
+/// How many bytes this origin can still store, as far as the browser says.
+pub async fn estimate_room() -> Option<u64> {
+    let estimating = storage_manager()?.estimate().ok()?;
+    let estimate = JsFuture::from(estimating).await.ok()?;
+    let number = |name: &str| Reflect::get(&estimate, &name.into()).ok()?.as_f64();
+    let room = number("quota")? - number("usage")?;
+    size_from_js(room.max(0.0).trunc())
 }
 
 pub(super) fn lock_manager() -> Option<super::locks::LockManager> {

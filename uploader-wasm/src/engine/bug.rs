@@ -4,14 +4,18 @@
 use std::cell::RefCell;
 
 use js_sys::{Function, Reflect};
+use upload_engine::Recording;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessagePort;
 
 use crate::browser::report;
+use crate::json;
 use crate::messages::{ToPage, to_js};
 use crate::view::PageMessage;
 
 thread_local! {
+    /// Of every engine of this worker.
+    static RECORDINGS: RefCell<Vec<Recording>> = const { RefCell::new(Vec::new()) };
     static PORTS: RefCell<Vec<MessagePort>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -27,11 +31,28 @@ pub(super) fn remember_port(port: &MessagePort) {
     });
 }
 
+/// An engine's recording is told with the bug that ends it.
+pub(super) fn remember_recording(recording: Recording) {
+    RECORDINGS.with_borrow_mut(|recordings| recordings.push(recording));
+}
+
+/// Of the newest engine: where there are several, any may be the one that failed.
+fn last_report() -> Option<String> {
+    RECORDINGS.with(|recordings| {
+        let recordings = recordings.try_borrow().ok()?;
+        json::write(&recordings.last()?.report()).ok()
+    })
+}
+
 pub(super) fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let detail = format!("upload engine: {info}");
         report(&detail);
-        let message = to_js(&ToPage::Message(to_js(&PageMessage::EngineBug { detail })));
+        let bug = PageMessage::EngineBug {
+            detail,
+            report: last_report(),
+        };
+        let message = to_js(&ToPage::Message(to_js(&bug)));
         PORTS.with(|ports| {
             if let Ok(ports) = ports.try_borrow() {
                 for port in ports.iter() {

@@ -11,14 +11,19 @@ use upload_engine::{ActionId, Command, Engine, EngineConfig, Input, Outcome, Sou
 use upload_protocol::limits::{MIB, PART_SIZE_BYTES_MAX, PART_SIZE_BYTES_MIN};
 use upload_protocol::{ClientUploadId, FileInfo};
 use uuid::Uuid;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::File;
 
+use super::bug::remember_recording;
 use super::clock::{CHECK_INTERVAL_MS, ClockWatch};
 use super::link::Link;
 use super::publisher::Publisher;
 use super::readers::Readers;
 use super::tasks::{Tools, job_failure};
-use crate::browser::{crypto_uuid, is_online, monotonic_ms, on_window, random_u64, wall_clock_ms};
+use crate::browser::{
+    crypto_uuid, estimate_room, is_online, monotonic_ms, on_window, random_u64, wall_clock_ms,
+};
+use crate::json;
 use crate::messages::{
     JobDone, JobTarget, NumberedCommand, PageCommand, PageId, Settings, StagingJob, ToEngine, ToPage, to_js,
 };
@@ -29,6 +34,9 @@ use crate::view::{EngineView, HostKind, PageMessage, UploadView, size_from_js};
 
 /// Most parts in flight that a page may ask for.
 const CONCURRENCY_MAX: u32 = 64;
+
+/// How often the engine is told how much room there is while parts are staged, in ms.
+const ROOM_INTERVAL_MS: f64 = 2_000.0;
 
 /// Commands remembered, so that one sent twice is carried out once.
 const SEEN_COMMANDS_MAX: usize = 1024;
@@ -62,6 +70,8 @@ pub(super) struct State {
     pub(super) wake: Option<(Timestamp, Timeout)>,
     /// Until pages are told what changed.
     pub(super) telling: Option<Timeout>,
+    /// When the engine was last told how much room there is.
+    room_told_ms: f64,
 }
 
 /// A picked file that the engine may ask to read.
@@ -108,10 +118,12 @@ impl Driver {
                 seen: SeenCommands::default(),
                 wake: None,
                 telling: None,
+                room_told_ms: monotonic_ms(),
             }),
         });
         {
             let mut state = driver.state.borrow_mut();
+            remember_recording(state.engine.recording());
             for upload in kept {
                 state.publisher.on_added(upload.checkpoint.client_upload_id);
                 state.engine.command(
@@ -125,6 +137,7 @@ impl Driver {
         }
         driver.watch_browser();
         driver.handle(Input::Connectivity { online: is_online() });
+        driver.tell_room().await;
         driver
     }
 
@@ -185,6 +198,7 @@ impl Driver {
                 self.give_out_again(orphans);
             }
             ToEngine::JobDone(done) => self.on_job_done(done),
+            ToEngine::WantReport => self.tell_report(page),
             ToEngine::Connectivity { online } => self.handle(Input::Connectivity { online }),
             ToEngine::Bye => self.detach(page),
         }
@@ -252,10 +266,42 @@ impl Driver {
         };
         let outcome = match (done.result, job.target) {
             (Ok(crc), JobTarget::Hash) => Outcome::Hashed(crc),
-            (Ok(crc), JobTarget::Stage { .. }) => Outcome::Staged(crc),
+            (Ok(crc), JobTarget::Stage { .. }) => {
+                self.tell_room_in_time();
+                Outcome::Staged(crc)
+            }
             (Err(failure), _) => Outcome::Failed(job_failure(failure)),
         };
         self.handle(Input::Done(action, outcome));
+    }
+
+    fn tell_report(&self, page: PageId) {
+        let state = self.state.borrow();
+        if let Some(link) = state.pages.get(&page)
+            && let Ok(report) = json::write(&state.engine.recording().report())
+        {
+            link.post(&ToPage::Report(report));
+        }
+    }
+
+    /// Tells the engine how much can still be written to disk.
+    async fn tell_room(self: &Rc<Self>) {
+        let bytes = estimate_room().await;
+        self.handle(Input::Room { bytes });
+    }
+
+    /// The same, once in a while: an estimate takes the browser some time.
+    fn tell_room_in_time(self: &Rc<Self>) {
+        let now_ms = monotonic_ms();
+        {
+            let mut state = self.state.borrow_mut();
+            if now_ms - state.room_told_ms < ROOM_INTERVAL_MS {
+                return;
+            }
+            state.room_told_ms = now_ms;
+        }
+        let driver = Rc::clone(self);
+        spawn_local(async move { driver.tell_room().await });
     }
 
     fn watch_browser(self: &Rc<Self>) {
@@ -315,6 +361,7 @@ fn config(settings: &Settings) -> EngineConfig {
     if let Some(concurrency) = settings.concurrency {
         config.parts_in_flight_max = concurrency.clamp(1, CONCURRENCY_MAX);
     }
+    config.bandwidth_bytes_per_second = settings.bandwidth_bytes_per_second;
     // What the page may wish is checked there; anything else never comes from it.
     config.part_size_bytes = settings.part_size_bytes.filter(|size| {
         (PART_SIZE_BYTES_MIN..=PART_SIZE_BYTES_MAX).contains(size) && size.is_multiple_of(MIB)
@@ -365,6 +412,7 @@ mod tests {
             let settings = Settings {
                 concurrency: Some(u32::MAX),
                 part_size_bytes: Some(wish),
+                bandwidth_bytes_per_second: None,
             };
             let config = config(&settings);
             assert_eq!(config.part_size_bytes, None, "{wish}");

@@ -1,13 +1,16 @@
 //! When pages are told what: at most ten times a second, but at once when an upload appears, ends, or
 //! changes status or durability. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use upload_engine::{Durability, UploadStatus};
 use upload_protocol::ClientUploadId;
 
 /// Shortest time between two messages, in ms.
 const INTERVAL_MS: f64 = 100.0;
+
+/// Most messages in the time of [`INTERVAL_MS`], but for those that tell of an event.
+const URGENT_MAX: usize = 6;
 
 /// What a person must see at once.
 pub(super) type Headline = (UploadStatus, Durability);
@@ -19,6 +22,8 @@ pub(super) struct Publisher {
     added: HashMap<ClientUploadId, u64>,
     changed: BTreeSet<ClientUploadId>,
     told_at_ms: Option<f64>,
+    /// When the last urgent messages were told, the oldest first.
+    urgent_at_ms: VecDeque<f64>,
 }
 
 /// Uploads to tell.
@@ -47,6 +52,16 @@ impl Publisher {
         self.changed.iter().copied()
     }
 
+    /// Whether something may be told at once now. Of very many small files each changes status several
+    /// times in a moment: they are told a tenth of a second's worth together.
+    pub(super) fn may_be_urgent(&self, now_ms: f64) -> bool {
+        let recent = self
+            .urgent_at_ms
+            .front()
+            .is_some_and(|first| now_ms - first < INTERVAL_MS);
+        self.urgent_at_ms.len() < URGENT_MAX || !recent
+    }
+
     /// Whether the upload must be told at once. `headline` is `None` when it is no longer listed.
     pub(super) fn is_urgent(&self, upload: ClientUploadId, headline: Option<Headline>) -> bool {
         self.told.get(&upload).copied() != headline
@@ -67,6 +82,10 @@ impl Publisher {
         now_ms: f64,
         headline: impl Fn(ClientUploadId) -> Option<Headline>,
     ) -> Changes {
+        if self.urgent_at_ms.len() >= URGENT_MAX {
+            self.urgent_at_ms.pop_front();
+        }
+        self.urgent_at_ms.push_back(now_ms);
         self.told_at_ms = Some(now_ms);
         let mut changes = Changes::default();
         for upload in std::mem::take(&mut self.changed) {
@@ -120,6 +139,17 @@ mod tests {
         assert!(!publisher.is_urgent(id(1), Some(UPLOADING)));
         assert!(publisher.is_urgent(id(1), Some((UploadStatus::Uploading, Durability::Safe))));
         assert!(publisher.is_urgent(id(1), None));
+    }
+
+    #[test]
+    fn burst_of_urgent_changes_is_told_together() {
+        let mut publisher = Publisher::default();
+        for _ in 0..URGENT_MAX {
+            assert!(publisher.may_be_urgent(0.0));
+            publisher.take(0.0, |_| None);
+        }
+        assert!(!publisher.may_be_urgent(INTERVAL_MS - 1.0));
+        assert!(publisher.may_be_urgent(INTERVAL_MS));
     }
 
     #[test]

@@ -6,19 +6,22 @@ use std::rc::Rc;
 use futures::future::abortable;
 use gloo_timers::callback::Timeout;
 use upload_engine::{Action, ActionId, Engine, Event, Failure, Input, Outcome, Output, PartBytes, SourceId};
-use upload_protocol::{ByteRange, ClientUploadId};
+use upload_protocol::{ByteRange, ClientUploadId, Crc64Nvme};
 use wasm_bindgen_futures::spawn_local;
 
 use super::driver::{Driver, now};
 use super::publisher::Headline;
 use super::tasks::job_failure;
 use crate::browser::monotonic_ms;
-use crate::messages::{JobId, JobTarget, StagingJob, ToPage, to_js};
+use crate::messages::{JobFailure, JobId, JobTarget, StagingJob, ToPage, to_js};
 use crate::staging::hash_part;
 use crate::view::{EventName, PageMessage, UploadView};
 
 /// Longest `setTimeout` in ms: a larger one would fire at once.
 const TIMEOUT_MS_MAX: u64 = 0x7fff_ffff;
+
+/// Parts of at most so many bytes are hashed by this worker itself.
+const OWN_HASHING_BYTES_MAX: u64 = 256 * 1024;
 
 impl Driver {
     /// Tells the engine what happened, and does what it wants then.
@@ -142,9 +145,14 @@ impl Driver {
         );
     }
 
-    /// Gives a job to a staging worker. Without one, this worker hashes by itself; it can't stage.
+    /// Gives a job to a staging worker. Without one, this worker hashes by itself; it can't stage. What
+    /// is small it hashes sooner than it could ask.
     fn read(self: &Rc<Self>, id: ActionId, job: StagingJob) {
         let must_stage = matches!(job.target, JobTarget::Stage { .. });
+        if !must_stage && job.range.size_bytes() <= OWN_HASHING_BYTES_MAX {
+            self.spawn(id, async move { hashed(hash_part(&job.file, job.range).await) });
+            return;
+        }
         let unassigned = {
             let mut state = self.state.borrow_mut();
             match state.readers.assign(id, job.clone(), must_stage) {
@@ -168,9 +176,7 @@ impl Driver {
         let own_hashing = Rc::clone(&self.own_hashing);
         self.spawn(id, async move {
             let _turn = own_hashing.lock().await;
-            hash_part(&job.file, job.range)
-                .await
-                .map_or_else(|failure| Outcome::Failed(job_failure(failure)), Outcome::Hashed)
+            hashed(hash_part(&job.file, job.range).await)
         });
     }
 
@@ -226,10 +232,11 @@ impl Driver {
 
     fn is_urgent(&self) -> bool {
         let state = self.state.borrow();
-        state
-            .publisher
-            .changed()
-            .any(|upload| state.publisher.is_urgent(upload, headline(&state.engine, upload)))
+        let publisher = &state.publisher;
+        publisher.may_be_urgent(monotonic_ms())
+            && publisher
+                .changed()
+                .any(|upload| publisher.is_urgent(upload, headline(&state.engine, upload)))
     }
 
     /// Sees to it that pages are told what changed, at the next tenth of a second.
@@ -329,7 +336,10 @@ impl Driver {
     }
 }
 
+fn hashed(result: Result<Crc64Nvme, JobFailure>) -> Outcome {
+    result.map_or_else(|failure| Outcome::Failed(job_failure(failure)), Outcome::Hashed)
+}
+
 fn headline(engine: &Engine, upload: ClientUploadId) -> Option<Headline> {
-    let snapshot = engine.snapshot(now(), upload)?;
-    Some((snapshot.status, snapshot.durability))
+    engine.headline(now(), upload)
 }

@@ -208,7 +208,7 @@ mod tests {
         assert_eq!((snapshot.full, snapshot.removed), (true, vec!["r".to_owned()]));
         let event = read(&PageMessage::event(EventName::Safe, id(1)));
         assert_eq!(event.event, Some(EventName::Safe));
-        let bug = read(&PageMessage::EngineBug { detail: "d".into() });
+        let bug = read(&PageMessage::bug("d".into()));
         assert_eq!(bug, Heard::default());
     }
 }

@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use futures::channel::oneshot;
+use futures::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
-use js_sys::Function;
+use js_sys::{Function, Promise};
 use upload_protocol::ClientUploadId;
 use uuid::Uuid;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web_sys::{File, MessageEvent};
 
 use super::engine_worker::EngineWorker;
@@ -29,6 +31,9 @@ const RESTARTS_MAX: u32 = 3;
 
 /// Before a worker that died is started again, in ms.
 const RESTART_DELAY_MS: u32 = 1_000;
+
+/// An engine that has not told its report for so long, in ms, won't.
+const REPORT_TIMEOUT_MS: u32 = 5_000;
 
 /// A page's connection to the engine of its endpoint and scope.
 #[wasm_bindgen]
@@ -100,6 +105,16 @@ impl PageHost {
         self.page.command_on(upload_id, PageCommand::Dismiss);
     }
 
+    /// What the engine has been told so far, as JSON, without names, URLs and tokens: the report of a
+    /// bug. Resolves to `null` when there is no engine, or it does not answer for five seconds.
+    pub fn report(&self) -> Promise {
+        let page = Rc::clone(&self.page);
+        future_to_promise(async move {
+            let report = page.want_report().await;
+            Ok(report.map_or(JsValue::NULL, JsValue::from))
+        })
+    }
+
     /// Leaves the engine. In a shared worker it goes on; a dedicated one of this page ends with this
     /// call, and what is on disk goes on with the next connection.
     pub fn close(&self) {
@@ -135,6 +150,8 @@ struct State {
     page_lock: Option<HeldLock>,
     restarts: u32,
     asked_for_persistence: bool,
+    /// Who waits for the engine's report.
+    wanting_report: Vec<oneshot::Sender<String>>,
 }
 
 #[derive(Debug)]
@@ -207,7 +224,7 @@ impl Page {
         };
         let worker = match EngineWorker::connect(host, &self.options.engine_worker_url, on_error) {
             Ok(worker) => worker,
-            Err(detail) => return self.tell(&to_js(&PageMessage::EngineBug { detail })),
+            Err(detail) => return self.tell(&to_js(&PageMessage::bug(detail))),
         };
         let page = Rc::downgrade(self);
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -258,6 +275,12 @@ impl Page {
                     self.on_heard(&heard);
                 }
                 self.tell(&message);
+            }
+            ToPage::Report(report) => {
+                for waiting in self.state.borrow_mut().wanting_report.drain(..) {
+                    // Who no longer waits has given up.
+                    drop(waiting.send(report.clone()));
+                }
             }
             ToPage::Job(job) => self.send_to_staging(ToStaging::Job(job)),
             ToPage::CancelJob(job) => self.send_to_staging(ToStaging::Cancel(job)),
@@ -357,6 +380,16 @@ impl Page {
         }
     }
 
+    async fn want_report(&self) -> Option<String> {
+        let (sender, report) = oneshot::channel();
+        self.state.borrow_mut().wanting_report.push(sender);
+        self.post(&ToEngine::WantReport);
+        match select(report, TimeoutFuture::new(REPORT_TIMEOUT_MS)).await {
+            Either::Left((report, _)) => report.ok(),
+            Either::Right(_) => None,
+        }
+    }
+
     fn post(&self, message: &ToEngine) {
         if let Some(connected) = &self.state.borrow().worker {
             drop(connected.worker.port.post_message(&to_js(message)));
@@ -430,7 +463,7 @@ impl Page {
                 "the engine worker did not load: {}",
                 self.options.engine_worker_url
             );
-            self.tell(&to_js(&PageMessage::EngineBug { detail }));
+            self.tell(&to_js(&PageMessage::bug(detail)));
         }
     }
 
@@ -447,7 +480,7 @@ impl Page {
             self.connect();
         } else {
             let detail = format!("the engine worker ended {} times", RESTARTS_MAX + 1);
-            self.tell(&to_js(&PageMessage::EngineBug { detail }));
+            self.tell(&to_js(&PageMessage::bug(detail)));
         }
     }
 
@@ -495,7 +528,7 @@ impl Page {
             state.restarts += 1;
             state.restarts <= RESTARTS_MAX
         };
-        self.tell(&to_js(&PageMessage::EngineBug { detail }));
+        self.tell(&to_js(&PageMessage::bug(detail)));
         if may_restart {
             let page = Rc::clone(self);
             // Not from within the old listener's call, which the new one replaces.

@@ -29,6 +29,8 @@ struct RawOptions {
     concurrency: Option<f64>,
     #[serde(default)]
     part_size_bytes: Option<f64>,
+    #[serde(default)]
+    bandwidth_limit: Option<f64>,
 }
 
 impl Options {
@@ -53,6 +55,7 @@ impl RawOptions {
             settings: Settings {
                 concurrency: concurrency.map(|value| u32::try_from(value).unwrap_or(u32::MAX)),
                 part_size_bytes: number("partSizeBytes", self.part_size_bytes)?,
+                bandwidth_bytes_per_second: number("bandwidthLimit", self.bandwidth_limit)?,
             },
             realm: Realm {
                 endpoint: self.endpoint.trim_end_matches('/').to_owned(),

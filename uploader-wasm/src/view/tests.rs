@@ -16,6 +16,7 @@ fn snapshot() -> UploadSnapshot {
         waiting_for: Some(WaitingFor::Store),
         error: None,
         durability: Durability::Partial,
+        integrity: Some(Integrity::SizeOnly),
         resumable: true,
         resumed: false,
         sent_bytes: 3,
@@ -40,6 +41,7 @@ fn upload_view_has_the_names_of_the_page_contract() {
     assert_eq!(json["uploadId"], "00000000-0000-0000-0000-000000000007");
     assert_eq!(json["status"], "needs-file");
     assert_eq!(json["durability"], "partial");
+    assert_eq!(json["integrity"], "size-only");
     assert_eq!(json["waitingFor"], "store");
     assert_eq!(json["cells"], "psfcl");
     assert_eq!(json["key"], serde_json::Value::Null);
@@ -66,7 +68,7 @@ fn page_messages_are_told_apart_by_their_type() {
         (&json["type"], &json["event"]),
         (&"event".into(), &"fileAccepted".into())
     );
-    let bug = serde_json::to_value(PageMessage::EngineBug { detail: "x".into() }).unwrap();
+    let bug = serde_json::to_value(PageMessage::bug("x".into())).unwrap();
     assert_eq!(bug["type"], "engineBug");
 }
 
@@ -106,6 +108,7 @@ fn declarations() -> String {
     declare(UploadView::docs(), UploadView::decl(&config));
     declare(StatusView::docs(), StatusView::decl(&config));
     declare(DurabilityView::docs(), DurabilityView::decl(&config));
+    declare(IntegrityView::docs(), IntegrityView::decl(&config));
     declare(WaitingForView::docs(), WaitingForView::decl(&config));
     declare(ErrorView::docs(), ErrorView::decl(&config));
     text

@@ -62,6 +62,11 @@ export class FakeEngine implements HostPort {
     this.told.push(['dismiss', uploadId]);
   }
 
+  async report(): Promise<string | null> {
+    this.told.push(['report']);
+    return '{"format":"holdfast-report/1"}';
+  }
+
   close(): void {
     this.told.push(['close']);
   }
@@ -78,6 +83,7 @@ export function view(changes: Partial<UploadView> = {}): UploadView {
     waitingFor: null,
     error: null,
     durability: 'partial',
+    integrity: 'checksum',
     resumable: true,
     resumed: false,
     sentBytes: 500,

@@ -11,7 +11,12 @@ describe('normalizeOptions', () => {
       host: 'shared-worker',
       concurrency: undefined,
       partSizeBytes: undefined,
+      bandwidthLimit: undefined,
     });
+  });
+
+  it.each([0, -1, 1.5, Number.NaN, 2 ** 53])('refuses the bandwidth limit %s', (bandwidthLimit) => {
+    expect(() => normalizeOptions({ bandwidthLimit }, PAGE)).toThrow('bandwidthLimit');
   });
 
   it('spells one endpoint in one way', () => {

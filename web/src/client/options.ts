@@ -27,6 +27,11 @@ export interface UploaderOptions {
    */
   readonly partSizeBytes?: number;
   /**
+   * Most bytes a second over all uploads and tabs, as an average: parts start no faster, and each is sent
+   * as fast as the line allows. At least 1. Default: no limit.
+   */
+  readonly bandwidthLimit?: number;
+  /**
    * Where the engine should run. Default: a shared worker where the browser has it, so that uploads go
    * on while pages of this origin come and go; else a dedicated one.
    */
@@ -40,6 +45,7 @@ export interface UploaderConfig {
   readonly host: EngineHost;
   readonly concurrency: number | undefined;
   readonly partSizeBytes: number | undefined;
+  readonly bandwidthLimit: number | undefined;
 }
 
 /** The part of the page that options are completed from. */
@@ -66,6 +72,7 @@ export function normalizeOptions(options: UploaderOptions, page: PageEnvironment
     host: normalizeHost(options.host ?? 'shared-worker', page.hasSharedWorker),
     concurrency: wholeNumber('concurrency', options.concurrency, 1, CONCURRENCY_MAX),
     partSizeBytes: normalizePartSize(options.partSizeBytes),
+    bandwidthLimit: wholeNumber('bandwidthLimit', options.bandwidthLimit, 1, Number.MAX_SAFE_INTEGER),
   };
 }
 

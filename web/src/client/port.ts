@@ -9,6 +9,7 @@ export type {
   DurabilityView as Durability,
   EngineView,
   ErrorView as UploadProblem,
+  IntegrityView as Integrity,
   PageMessage,
   StatusView as UploadStatus,
   UploadView,
@@ -24,6 +25,8 @@ export interface HostPort {
   resume(uploadId: string): void;
   cancel(uploadId: string): void;
   dismiss(uploadId: string): void;
+  /** What the engine has been told so far, as JSON; `null` when it does not answer. */
+  report(): Promise<string | null>;
   /** Leaves the engine; it goes on for other pages, and for the next one. */
   close(): void;
 }

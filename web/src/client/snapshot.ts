@@ -6,6 +6,7 @@
 import type {
   Durability,
   EngineView,
+  Integrity,
   PageMessage,
   UploadProblem,
   UploadStatus,
@@ -24,6 +25,11 @@ export interface UploadBase {
   readonly key: string | undefined;
   /** What closing the page would lose. */
   readonly durability: Durability;
+  /**
+   * What the store checks, and what `completed` therefore means: size and checksum, or sizes alone where
+   * it keeps no checksums. Unknown until the server has answered.
+   */
+  readonly integrity: Integrity | undefined;
   /** A later visit can go on with it. False where the browser gives no storage. */
   readonly resumable: boolean;
   /** It was continued from an earlier visit. */
@@ -72,6 +78,8 @@ export interface UploaderError {
    */
   readonly code: 'engine_unavailable' | 'engine_silent' | 'engine_bug';
   readonly detail: string;
+  /** With `engine_bug`: what the engine had been told until then, see `Uploader.report`. */
+  readonly report?: string;
 }
 
 /** The uploader and its uploads, told apart by `state`. */
@@ -128,6 +136,7 @@ export function toUpload(view: UploadView, refusal: Refusal | undefined): Upload
     sizeBytes: view.sizeBytes,
     key: view.key ?? undefined,
     durability: view.durability,
+    integrity: view.integrity ?? undefined,
     resumable: view.resumable,
     resumed: view.resumed,
     sentBytes: view.sentBytes,

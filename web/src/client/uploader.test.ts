@@ -61,12 +61,30 @@ describe('the snapshot', () => {
 
   it('tells an engine bug and keeps the uploads in sight', () => {
     engine.show([view()]);
-    engine.onMessage({ type: 'engineBug', detail: 'index out of bounds' });
+    engine.onMessage({ type: 'engineBug', detail: 'index out of bounds', report: null });
     expect(uploader.getSnapshot()).toMatchObject({
       state: 'broken',
       error: { code: 'engine_bug', detail: 'index out of bounds' },
       uploads: [{ id: 'a' }],
     });
+  });
+});
+
+describe('report', () => {
+  it('answers what the engine says it was told', async () => {
+    await expect(uploader.report()).resolves.toContain('holdfast-report/1');
+  });
+
+  it('rejects when the engine does not answer, and when there is none', async () => {
+    vi.spyOn(engine, 'report').mockResolvedValue(null);
+    await expect(uploader.report()).rejects.toThrow('does not answer');
+    const broken = openUploader(CONFIG, () => Promise.reject(new Error('no module')));
+    await expect(broken.report()).rejects.toThrow('no module');
+  });
+
+  it('comes with the bug that ended an engine', () => {
+    engine.onMessage({ type: 'engineBug', detail: 'index out of bounds', report: '{"data":""}' });
+    expect(uploader.getSnapshot()).toMatchObject({ error: { code: 'engine_bug', report: '{"data":""}' } });
   });
 });
 

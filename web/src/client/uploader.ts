@@ -46,6 +46,12 @@ export interface Uploader {
   cancel(id?: string): void;
   /** Drops an upload that has ended from the list. Nothing happens to one that has not. */
   dismiss(id: string): void;
+  /**
+   * What the engine has been told so far, as JSON: the report to send with a bug. It holds sizes, times
+   * and random ids, no file names, URLs, tokens or contents; `cargo run -p upload-testkit --bin replay`
+   * tells an engine the same again, step by step. Rejects when there is no engine or it does not answer.
+   */
+  report(): Promise<string>;
   /** Calls back after every change of the snapshot. Answers the function that ends it. */
   subscribe(onChange: () => void): () => void;
   /** The current snapshot; the same object until something changes. */
@@ -156,6 +162,13 @@ class EngineUploader implements Uploader {
     this.#tell((host) => host.dismiss(id));
   }
 
+  async report(): Promise<string> {
+    const host = await this.#host;
+    const report = host ? await host.report() : null;
+    if (report === null) throw new Error(host ? 'the upload engine does not answer' : this.#whyNoEngine());
+    return report;
+  }
+
   subscribe(onChange: () => void): () => void {
     // Wrapped, so that one function subscribed twice is two subscriptions.
     const subscriber = () => onChange();
@@ -223,7 +236,11 @@ class EngineUploader implements Uploader {
         break;
       case 'engineBug':
         clearTimeout(this.#silence);
-        this.#break({ code: 'engine_bug', detail: message.detail });
+        this.#break({
+          code: 'engine_bug',
+          detail: message.detail,
+          ...(message.report === null ? {} : { report: message.report }),
+        });
         break;
     }
   }

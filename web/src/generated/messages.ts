@@ -43,7 +43,11 @@ pickedAs: string | null, } | { "type": "engineBug",
 /**
  * The panic's message and place.
  */
-detail: string, };
+detail: string, 
+/**
+ * What the engine had been told until then, as JSON: see `report()`.
+ */
+report: string | null, };
 
 /**
  * The engine a page is connected to.
@@ -105,6 +109,10 @@ error: ErrorView | null,
  */
 durability: DurabilityView, 
 /**
+ * What the store checks; `null` until the server has answered.
+ */
+integrity: IntegrityView | null, 
+/**
  * A later visit can go on with it.
  */
 resumable: boolean, 
@@ -150,6 +158,11 @@ export type StatusView = "queued" | "uploading" | "paused" | "waiting" | "needs-
  * What closing the page would lose: all, some, nothing.
  */
 export type DurabilityView = "memory" | "partial" | "safe";
+
+/**
+ * What the store checks of the bytes it gets.
+ */
+export type IntegrityView = "checksum" | "size-only";
 
 /**
  * What a waiting upload waits for.
