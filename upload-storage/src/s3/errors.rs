@@ -57,6 +57,8 @@ fn from_code(action: &'static str, status: u16, code: &str, message: &str) -> St
         | "Busy"
         | "Throttling"
         | "ThrottlingException" => unavailable(action, status, code, &message),
+        // A 200 that holds neither a result nor an error says nothing of what was done.
+        "" if (200..300).contains(&status) => unavailable(action, status, "none", &message),
         _ if matches!(status, 408 | 425 | 429) || status >= 500 => {
             unavailable(action, status, code, &message)
         }
@@ -113,6 +115,7 @@ mod tests {
             StorageError::Refused { status: 404, .. }
         ));
         assert!(matches!(map(500, ""), StorageError::Unavailable { .. }));
+        assert!(matches!(map(200, ""), StorageError::Unavailable { .. }));
     }
 
     #[test]
