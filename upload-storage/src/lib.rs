@@ -10,6 +10,7 @@ mod address;
 mod capabilities;
 mod error;
 mod object_storage;
+mod profile;
 mod s3;
 mod signing;
 
@@ -19,6 +20,7 @@ pub use error::{Retry, StorageError};
 pub use object_storage::{
     CompleteMultipart, ListedPart, NewObject, ObjectStorage, PartToSign, SignedPut, StoredObject,
 };
+pub use profile::{StoreProfile, UnknownProfile};
 pub use s3::{S3Storage, S3StorageConfig};
 pub use signing::{SigningContext, sign_object, sign_parts};
 

@@ -59,6 +59,7 @@ impl S3Storage {
             .set_parts(Some(parts.collect()))
             .build();
         let checksum = request.checksum_crc64nvme.filter(|_| self.capabilities.checksum);
+        let size = i64::try_from(request.size_bytes).ok();
         self.client
             .complete_multipart_upload()
             .bucket(&self.bucket)
@@ -67,7 +68,7 @@ impl S3Storage {
             .multipart_upload(parts)
             .set_checksum_type(checksum.map(|_| ChecksumType::FullObject))
             .set_checksum_crc64_nvme(checksum.map(upload_protocol::Crc64Nvme::to_base64))
-            .mpu_object_size(i64::try_from(request.size_bytes).unwrap_or(i64::MAX))
+            .set_mpu_object_size(size.filter(|_| self.capabilities.object_size))
             .set_if_none_match(self.capabilities.conditional_write.then(|| "*".to_owned()))
             .send()
             .await

@@ -102,6 +102,31 @@ impl S3Storage {
             Err(error) => Err(error),
         }
     }
+
+    fn listed_part(&self, part: &Part) -> Result<ListedPart, StorageError> {
+        let number = part.part_number().and_then(|number| u32::try_from(number).ok());
+        let number = number.and_then(|number| PartNumber::new(number).ok());
+        let size_bytes = part.size().and_then(|size| u64::try_from(size).ok());
+        match (number, size_bytes, part.e_tag()) {
+            (Some(part_number), Some(size_bytes), Some(etag)) => Ok(ListedPart {
+                part_number,
+                size_bytes,
+                etag: etag.to_owned(),
+                checksum_crc64nvme: self.read_crc(part.checksum_crc64_nvme()),
+            }),
+            _ => Err(StorageError::Unavailable {
+                action: "ListParts",
+                message: "a part without number, size or ETag".to_owned(),
+            }),
+        }
+    }
+
+    /// A checksum as the store answers it. A composite one (`…-3`) is none of ours and reads as none,
+    /// and so does what a store says that is not declared to check it.
+    fn read_crc(&self, text: Option<&str>) -> Option<Crc64Nvme> {
+        let text = text.filter(|_| self.capabilities.checksum)?;
+        Crc64Nvme::from_base64(text).ok()
+    }
 }
 
 #[async_trait]
@@ -164,7 +189,15 @@ impl ObjectStorage for S3Storage {
         parts: &[PartToSign],
     ) -> Result<Vec<SignedPut>, StorageError> {
         let context = self.signing.at(now).await?;
-        sign_parts(&context, &self.address, now, lifetime, key, upload_id, parts)
+        let sign = |parts| sign_parts(&context, &self.address, now, lifetime, key, upload_id, parts);
+        if self.capabilities.checksum {
+            return sign(parts);
+        }
+        let without_checksum = parts.iter().map(|part| PartToSign {
+            checksum_crc64nvme: None,
+            ..*part
+        });
+        sign(&without_checksum.collect::<Vec<_>>())
     }
 
     async fn presign_single(
@@ -188,7 +221,7 @@ impl ObjectStorage for S3Storage {
         loop {
             let (page, next) = self.list_page(key, upload_id, marker).await?;
             for part in page {
-                parts.push(listed_part(&part)?);
+                parts.push(self.listed_part(&part)?);
             }
             if next.is_none() {
                 break;
@@ -227,7 +260,7 @@ impl ObjectStorage for S3Storage {
             .head_object()
             .bucket(&self.bucket)
             .key(key)
-            .checksum_mode(ChecksumMode::Enabled)
+            .set_checksum_mode(self.capabilities.checksum.then_some(ChecksumMode::Enabled))
             .send()
             .await;
         match answer {
@@ -236,7 +269,7 @@ impl ObjectStorage for S3Storage {
                     .content_length()
                     .and_then(|size| u64::try_from(size).ok())
                     .unwrap_or(0),
-                checksum_crc64nvme: object.checksum_crc64_nvme().and_then(read_crc),
+                checksum_crc64nvme: self.read_crc(object.checksum_crc64_nvme()),
             })),
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(from_sdk("HeadObject", &error)),
@@ -260,28 +293,5 @@ impl ObjectStorage for S3Storage {
     async fn ready(&self) -> Result<(), StorageError> {
         let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
         answer.map(drop).map_err(|error| from_sdk("HeadBucket", &error))
-    }
-}
-
-/// A composite checksum (`…-3`) is none of ours and reads as none.
-fn read_crc(text: &str) -> Option<Crc64Nvme> {
-    Crc64Nvme::from_base64(text).ok()
-}
-
-fn listed_part(part: &Part) -> Result<ListedPart, StorageError> {
-    let number = part.part_number().and_then(|number| u32::try_from(number).ok());
-    let number = number.and_then(|number| PartNumber::new(number).ok());
-    let size_bytes = part.size().and_then(|size| u64::try_from(size).ok());
-    match (number, size_bytes, part.e_tag()) {
-        (Some(part_number), Some(size_bytes), Some(etag)) => Ok(ListedPart {
-            part_number,
-            size_bytes,
-            etag: etag.to_owned(),
-            checksum_crc64nvme: part.checksum_crc64_nvme().and_then(read_crc),
-        }),
-        _ => Err(StorageError::Unavailable {
-            action: "ListParts",
-            message: "a part without number, size or ETag".to_owned(),
-        }),
     }
 }
