@@ -14,6 +14,7 @@ use upload_protocol::limits::{
     MIB, OBJECT_SIZE_BYTES_MAX, PART_SIZE_BYTES_DEFAULT, PART_SIZE_BYTES_MAX, PART_SIZE_BYTES_MIN,
     PRESIGNED_URL_LIFETIME_SECONDS_MAX,
 };
+use upload_storage::StoreProfile;
 
 use crate::http::access::{AccessRuleError, AccessRules};
 use crate::key::is_prefix;
@@ -67,6 +68,11 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_S3_REGION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3_region: Option<String>,
+    /// What the bucket's store can do, by its name: aws, versitygw, minio, garage, r2, ceph or embedded
+    /// [default: aws]
+    #[arg(long, env = "HOLDFAST_S3_PROFILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_profile: Option<String>,
     /// Where sessions are kept: sqlite or memory [default: sqlite]
     #[arg(long, env = "HOLDFAST_SESSION_STORE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,6 +192,8 @@ pub enum StoreConfig {
         endpoint: Option<String>,
         /// Its region.
         region: Option<String>,
+        /// What its store can do.
+        profile: StoreProfile,
     },
     /// The store in this process, over `s3` in the data folder.
     Embedded {
@@ -230,6 +238,7 @@ struct Settings {
     s3_endpoint: Option<String>,
     s3_public_endpoint: Option<String>,
     s3_region: Option<String>,
+    s3_profile: Option<String>,
     session_store: String,
     embedded_s3_listen: SocketAddr,
     embedded_s3_access_key: Option<String>,
@@ -255,6 +264,7 @@ impl Default for Settings {
             s3_endpoint: None,
             s3_public_endpoint: None,
             s3_region: None,
+            s3_profile: None,
             session_store: "sqlite".to_owned(),
             embedded_s3_listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
             embedded_s3_access_key: None,
@@ -343,31 +353,12 @@ impl Settings {
         self.check_listen()?;
         self.check_sizes()?;
         let session_store = session_store_kind(&self.session_store)?;
-        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let store = match filled(self.s3_bucket.clone()) {
-            Some(bucket) => StoreConfig::Bucket {
-                bucket,
-                endpoint: filled(self.s3_endpoint.clone()),
-                region: filled(self.s3_region.clone()),
-            },
-            None if filled(self.s3_endpoint.clone()).is_some() => {
-                return Err(value_error(
-                    "s3_endpoint",
-                    &self.s3_endpoint.unwrap_or_default(),
-                    "it needs --s3-bucket as well",
-                ));
-            }
-            None => StoreConfig::Embedded {
-                listen: self.embedded_s3_listen,
-                access_key: filled(self.embedded_s3_access_key.clone()),
-                secret_key: environment.embedded_s3_secret_key,
-            },
-        };
+        let store = self.store(environment.embedded_s3_secret_key)?;
         Ok(Config {
             listen: self.listen,
             data_dir: self.data_dir,
             store,
-            s3_public_endpoint: filled(self.s3_public_endpoint),
+            s3_public_endpoint: filled(self.s3_public_endpoint.as_deref()),
             session_store,
             token_secret: environment.token_secret,
             policy: UploadPolicy {
@@ -381,6 +372,44 @@ impl Settings {
             request_timeout: Duration::from_secs(self.request_timeout_seconds),
             insecure_open: self.insecure_open,
             log_format: self.log_format,
+        })
+    }
+
+    /// The bucket, or the embedded store where there is none.
+    fn store(&self, embedded_secret_key: Option<SecretString>) -> Result<StoreConfig, ConfigError> {
+        let profile = match filled(self.s3_profile.as_deref()) {
+            Some(name) => {
+                let profile = name.parse::<StoreProfile>();
+                Some(profile.map_err(|error| value_error("s3_profile", &name, &error.to_string()))?)
+            }
+            None => None,
+        };
+        if let Some(bucket) = filled(self.s3_bucket.as_deref()) {
+            return Ok(StoreConfig::Bucket {
+                bucket,
+                endpoint: filled(self.s3_endpoint.as_deref()),
+                region: filled(self.s3_region.as_deref()),
+                profile: profile.unwrap_or_default(),
+            });
+        }
+        if let Some(endpoint) = filled(self.s3_endpoint.as_deref()) {
+            return Err(value_error(
+                "s3_endpoint",
+                &endpoint,
+                "it needs --s3-bucket as well",
+            ));
+        }
+        if let Some(profile) = profile.filter(|profile| *profile != StoreProfile::Embedded) {
+            return Err(value_error(
+                "s3_profile",
+                profile.as_str(),
+                "it needs --s3-bucket as well: without a bucket the embedded store runs",
+            ));
+        }
+        Ok(StoreConfig::Embedded {
+            listen: self.embedded_s3_listen,
+            access_key: filled(self.embedded_s3_access_key.as_deref()),
+            secret_key: embedded_secret_key,
         })
     }
 
@@ -458,6 +487,11 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// An empty setting is none.
+fn filled(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn session_store_kind(text: &str) -> Result<SessionStoreKind, ConfigError> {

@@ -11,7 +11,9 @@ use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use upload_storage::{AddressError, Credentials, S3Storage, S3StorageConfig, SharedCredentialsProvider};
+use upload_storage::{
+    AddressError, Credentials, S3Storage, S3StorageConfig, SharedCredentialsProvider, StoreProfile,
+};
 
 use crate::config::{Config, SessionStoreKind, StoreConfig};
 use crate::routes::{AppState, router};
@@ -199,10 +201,12 @@ async fn open_storage(config: &Config) -> Result<(S3Storage, Option<RunningStore
             bucket,
             endpoint,
             region,
+            profile,
         } => {
             let mut storage = S3StorageConfig::new(bucket);
             storage.endpoint.clone_from(endpoint);
             storage.region.clone_from(region);
+            storage.capabilities = profile.capabilities();
             (storage, None)
         }
         StoreConfig::Embedded { listen, .. } => {
@@ -246,6 +250,7 @@ async fn start_embedded(
     let mut storage = S3StorageConfig::new(EMBEDDED_BUCKET);
     storage.endpoint = Some(format!("http://{address}"));
     storage.region = Some("us-east-1".to_owned());
+    storage.capabilities = StoreProfile::Embedded.capabilities();
     let credentials = Credentials::new(access_key, secret_key, None, None, "embedded store");
     storage.credentials = Some(SharedCredentialsProvider::new(credentials));
     Ok((storage, RunningStore { task, stop }))

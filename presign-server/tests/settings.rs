@@ -2,6 +2,7 @@
 
 use clap::Parser as _;
 use presign_server::config::{Args, Config, Environment, StoreConfig};
+use upload_storage::StoreProfile;
 
 fn load(arguments: &[&str], part_size: Option<&str>, yaml: &str) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -35,6 +36,29 @@ fn without_a_bucket_the_embedded_store_runs() {
     ));
     let config = load(&[], None, "s3_bucket: videos\ns3_region: eu-central-1").unwrap();
     assert!(matches!(config.store, StoreConfig::Bucket { bucket, .. } if bucket == "videos"));
+}
+
+#[test]
+fn store_is_known_by_its_profile_and_is_amazons_where_none_is_named() {
+    let profile = |arguments: &[&str], yaml| match load(arguments, None, yaml).unwrap().store {
+        StoreConfig::Bucket { profile, .. } => profile,
+        store => panic!("no bucket: {store:?}"),
+    };
+    let yaml = "s3_bucket: videos\ns3_profile: garage";
+    assert_eq!(profile(&[], "s3_bucket: videos"), StoreProfile::Aws);
+    assert_eq!(profile(&[], yaml), StoreProfile::Garage);
+    assert_eq!(profile(&["--s3-profile", "r2"], yaml), StoreProfile::R2);
+    let error = load(&["--s3-profile", "swift"], None, yaml).unwrap_err();
+    assert!(
+        error.contains("`swift`") && error.contains("versitygw"),
+        "{error}"
+    );
+    let error = load(&["--s3-profile", "minio"], None, "").unwrap_err();
+    assert!(
+        error.contains("s3_profile") && error.contains("--s3-bucket"),
+        "{error}"
+    );
+    assert!(load(&["--s3-profile", "embedded"], None, "").is_ok());
 }
 
 #[test]
