@@ -85,6 +85,25 @@ fn lists_are_read_from_the_file_and_from_repeated_flags() {
 }
 
 #[test]
+fn urls_may_live_from_a_second_to_a_week() {
+    let lifetime = |seconds: &str| {
+        load(
+            &["--url-lifetime-seconds", seconds],
+            None,
+            "lease_seconds: 700000",
+        )
+    };
+    for seconds in ["1", "604800"] {
+        let config = lifetime(seconds).unwrap();
+        assert_eq!(config.policy.url_lifetime.as_secs().to_string(), seconds);
+    }
+    for seconds in ["0", "604801"] {
+        let error = lifetime(seconds).unwrap_err();
+        assert!(error.contains("expected 1 to 604800 seconds"), "{error}");
+    }
+}
+
+#[test]
 fn lease_that_a_signed_url_could_outlive_is_refused_with_the_limit() {
     let yaml = "url_lifetime_seconds: 86400\nlease_seconds: 93599";
     let error = load(&[], None, yaml).unwrap_err();
