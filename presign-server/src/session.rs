@@ -71,10 +71,21 @@ pub enum SessionState {
 pub struct Completed {
     /// Its size in bytes.
     pub size_bytes: u64,
-    /// Its checksum, where the session has checksums.
+    /// Its checksum, where the store vouches for one.
     pub crc: Option<Crc64Nvme>,
+    /// Checksum that the client had sealed the session with. Only compared with what it tells later:
+    /// nobody vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_crc: Option<Crc64Nvme>,
     /// When this server saw it, ms since 1970.
     pub at_ms: i64,
+}
+
+impl Completed {
+    /// Whether a client that tells this checksum means this object, as far as anybody knows.
+    pub fn agrees_with(&self, told: Crc64Nvme) -> bool {
+        self.crc.or(self.told_crc).is_none_or(|known| known == told)
+    }
 }
 
 impl SessionState {

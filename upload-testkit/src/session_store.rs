@@ -115,6 +115,7 @@ async fn created_session_reads_back_whole(store: &dyn SessionStore) {
         SessionState::Completed(Completed {
             size_bytes: 10 << 20,
             crc: None,
+            told_crc: Some(Crc64Nvme(7)),
             at_ms: 5,
         }),
         SessionState::Aborting { since_ms: 5 },

@@ -31,11 +31,25 @@ pub(super) enum Completion {
 
 impl Uploads {
     /// Keeps the checksum of the whole file. From then on the [`Sealer`](super::Sealer) completes the
-    /// session as soon as the store holds every part.
+    /// session as soon as the store holds every part. Where the session has no checksums, the one told
+    /// is compared with what is told later and with nothing else.
+    ///
+    /// # Errors
+    /// `checksum_mismatch` when it was sealed, or is complete, with another.
     pub async fn seal(&self, found: Versioned, request: &SealRequest) -> Result<SealResponse> {
-        let crc = request.checksum_crc64nvme;
-        let sealed = self.change(found, |session| match &session.state {
-            SessionState::Completed(completed) if completed.crc.is_none_or(|known| known == crc) => Ok(None),
+        let sealed = self.sealed(found, request.checksum_crc64nvme).await?;
+        let sealed = self.renew(sealed).await;
+        let status = sealed.session.state.status();
+        if status == SessionStatus::Sealed {
+            self.wake(sealed.session.id);
+        }
+        Ok(SealResponse { status })
+    }
+
+    /// The session with this checksum kept: sealed, or complete already.
+    pub(super) async fn sealed(&self, found: Versioned, crc: Crc64Nvme) -> Result<Versioned> {
+        self.change(found, |session| match &session.state {
+            SessionState::Completed(completed) if completed.agrees_with(crc) => Ok(None),
             SessionState::Sealed { crc: known } if *known == crc => Ok(None),
             SessionState::Completed(_) | SessionState::Sealed { .. } => Err(UploadError::new(
                 ErrorCode::ChecksumMismatch,
@@ -44,10 +58,6 @@ impl Uploads {
                     session.id
                 ),
             )),
-            _ if !session.checksum => Err(UploadError::invalid(format!(
-                "session {} has no checksums: call complete instead",
-                session.id
-            ))),
             _ => {
                 check_takes_parts(session)?;
                 let mut session = session.clone();
@@ -59,14 +69,8 @@ impl Uploads {
                 };
                 Ok(Some(session))
             }
-        });
-        let sealed = sealed.await?;
-        let sealed = self.renew(sealed).await;
-        let status = sealed.session.state.status();
-        if status == SessionStatus::Sealed {
-            self.wake(sealed.session.id);
-        }
-        Ok(SealResponse { status })
+        })
+        .await
     }
 
     /// Completes now. Goes on when the caller goes away.
@@ -81,7 +85,7 @@ impl Uploads {
             };
             match &done.session.state {
                 SessionState::Completed(completed) => {
-                    check_expected(request.checksum_crc64nvme, completed.crc)?;
+                    check_expected(request.checksum_crc64nvme, completed.crc.or(completed.told_crc))?;
                     Ok(complete_response(&done.session, completed))
                 }
                 _ => Err(aborted(&done.session)),

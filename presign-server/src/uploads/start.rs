@@ -20,7 +20,8 @@ impl Uploads {
     ///
     /// Contract: the row is kept before the store is asked for a multipart upload. A crash in between
     /// leaves a row that the repeated call finishes, with the upload the store may have made for it.
-    /// A start without checksums is answered with the URLs of its first `urls_max` parts.
+    /// Parts named are answered with their URLs; a start that asks for no checksums, with those of its
+    /// first `urls_max` parts.
     pub async fn start(
         &self,
         owner: &str,
@@ -167,10 +168,12 @@ impl Uploads {
             return Ok(Vec::new());
         }
         let layout = &session.layout;
-        let parts: Vec<HashedPart> = if session.checksum {
+        // Who asked for checksums has hashed what it names and signs the rest as it goes, also where the
+        // store keeps none.
+        let parts: Vec<HashedPart> = if session.checksum || request.checksum_algorithm.is_some() {
             let fits = |part: &&HashedPart| {
                 layout.contains(part.part_number)
-                    && part.checksum_crc64nvme.is_some()
+                    && (part.checksum_crc64nvme.is_some() || !session.checksum)
                     && part.size_bytes == Some(layout.range(part.part_number).size_bytes())
             };
             request.parts.iter().filter(fits).copied().collect()

@@ -87,9 +87,14 @@ impl Uploads {
                 SessionState::Aborting { .. } if completes => return Ok(None),
                 _ => {}
             }
-            let mut session = session.clone();
-            session.state = state.clone();
-            Ok(Some(session))
+            let mut ended = session.clone();
+            ended.state = state.clone();
+            if let (SessionState::Completed(completed), SessionState::Sealed { crc }) =
+                (&mut ended.state, &session.state)
+            {
+                completed.told_crc = Some(*crc);
+            }
+            Ok(Some(ended))
         })
         .await
     }
@@ -98,6 +103,7 @@ impl Uploads {
         SessionState::Completed(Completed {
             size_bytes: object.size_bytes,
             crc: object.checksum_crc64nvme,
+            told_crc: None,
             at_ms: self.now_ms(),
         })
     }

@@ -1,6 +1,7 @@
 //! A whole server in this process: the router, an embedded store on loopback, a client.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -24,7 +25,8 @@ use tower::ServiceExt as _;
 use upload_protocol::{Crc64Nvme, MultipartUploadId, SignedPart, StartResponse};
 use upload_storage::{
     Capabilities, CompleteMultipart, Credentials, ListedPart, NewObject, ObjectStorage, PartToSign,
-    S3Storage, S3StorageConfig, SharedCredentialsProvider, SignedPut, StorageError, StoredObject,
+    S3Storage, S3StorageConfig, SharedCredentialsProvider, SignedPut, StorageError, StoreProfile,
+    StoredObject,
 };
 use uuid::Uuid;
 
@@ -32,6 +34,13 @@ pub const MIB: usize = 1 << 20;
 /// Two parts: one of 5 MiB, one of 3 bytes.
 pub const TWO_PARTS: usize = 5 * MIB + 3;
 pub const HOST: &str = "127.0.0.1:4000";
+
+pub const SEALER_TIMING: SealerTiming = SealerTiming {
+    delay_min: Duration::from_millis(20),
+    delay_max: Duration::from_millis(200),
+    search_interval: Duration::from_millis(200),
+    lease_interval: Duration::from_millis(200),
+};
 
 /// Everything that runs for one test.
 pub struct World {
@@ -87,9 +96,24 @@ impl World {
     }
 
     pub async fn with_policy(policy: UploadPolicy) -> Self {
+        Self::build(policy, StoreProfile::Embedded, async |address| address).await
+    }
+
+    /// The same store, declared to be able to do what another one can.
+    pub async fn over(profile: StoreProfile) -> Self {
+        Self::build(UploadPolicy::default(), profile, async |address| address).await
+    }
+
+    /// The store's address goes through `reach`, which may put something in front of it.
+    pub async fn build(
+        policy: UploadPolicy,
+        profile: StoreProfile,
+        reach: impl AsyncFnOnce(SocketAddr) -> SocketAddr,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
-        let storage = Arc::new(LossyStorage::new(start_store(&folder, &stop).await));
+        let address = reach(start_store(&folder, &stop).await).await;
+        let storage = Arc::new(LossyStorage::new(connect(address, profile).await));
         let sessions: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::new());
         let tokens = TokenMaker::new(&[7; 32]).unwrap();
         let uploads = Uploads::new(storage.clone(), sessions.clone(), tokens, policy);
@@ -108,12 +132,10 @@ impl World {
 
     /// Runs the sealer, quick enough for a test.
     pub fn run_sealer(&self) {
-        let timing = SealerTiming {
-            delay_min: Duration::from_millis(20),
-            delay_max: Duration::from_millis(200),
-            search_interval: Duration::from_millis(200),
-            lease_interval: Duration::from_millis(200),
-        };
+        self.run_sealer_at(SEALER_TIMING);
+    }
+
+    pub fn run_sealer_at(&self, timing: SealerTiming) {
         tokio::spawn(Sealer::new(self.uploads.clone(), timing).run(self.stop.clone()));
     }
 
@@ -300,7 +322,7 @@ pub fn content(length: usize) -> Vec<u8> {
         .collect()
 }
 
-async fn start_store(folder: &TempDir, stop: &CancellationToken) -> S3Storage {
+async fn start_store(folder: &TempDir, stop: &CancellationToken) -> SocketAddr {
     let mut config = EmbeddedS3Config::new(folder.path().join("s3"), "access", "secret");
     config.buckets = vec!["holdfast".to_owned()];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -308,9 +330,14 @@ async fn start_store(folder: &TempDir, stop: &CancellationToken) -> S3Storage {
     let store = EmbeddedS3::open(config).await.unwrap();
     let stop = stop.clone();
     tokio::spawn(async move { store.serve(listener, async move { stop.cancelled().await }).await });
+    address
+}
+
+async fn connect(address: SocketAddr, profile: StoreProfile) -> S3Storage {
     let mut config = S3StorageConfig::new("holdfast");
     config.endpoint = Some(format!("http://{address}"));
     config.region = Some("us-east-1".to_owned());
+    config.capabilities = profile.capabilities();
     let credentials = Credentials::new("access", "secret", None, None, "test");
     config.credentials = Some(SharedCredentialsProvider::new(credentials));
     S3Storage::connect(config).await.unwrap()
