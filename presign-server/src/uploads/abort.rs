@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use upload_protocol::{ErrorCode, UploadMode};
 
-use super::{Uploads, to_the_end};
+use super::{Uploads, Wake, to_the_end};
 use crate::error::{Result, UploadError};
 use crate::session::{Session, SessionState};
 use crate::store::Versioned;
@@ -39,7 +39,7 @@ impl Uploads {
             let id = found.session.id;
             let abort = uploads.abort_if(found, |_| true).await;
             if !matches!(abort, Ok(Abort::Done)) {
-                uploads.wake(id);
+                uploads.wake(id, Wake::Now);
             }
             abort.map(drop)
         })

@@ -7,7 +7,7 @@ use upload_protocol::{
 use upload_storage::{CompleteMultipart, ListedPart, StorageError, StoredObject};
 
 use super::status::complete_response;
-use super::{Uploads, aborted, check_takes_parts, to_the_end};
+use super::{Uploads, Wake, aborted, check_takes_parts, to_the_end};
 use crate::error::{Result, UploadError};
 use crate::session::{Session, SessionState};
 use crate::store::Versioned;
@@ -24,6 +24,8 @@ pub(super) enum Completion {
     Missing {
         /// Parts it holds.
         held: usize,
+        /// Parts it lacks, at least 1.
+        lacking: usize,
         /// What is missing, for a person.
         detail: String,
     },
@@ -41,7 +43,7 @@ impl Uploads {
         let sealed = self.renew(sealed).await;
         let status = sealed.session.state.status();
         if status == SessionStatus::Sealed {
-            self.wake(sealed.session.id);
+            self.wake(sealed.session.id, Wake::Now);
         }
         Ok(SealResponse { status })
     }
@@ -122,6 +124,7 @@ impl Uploads {
         let Some(object) = self.inner.storage.head(&session.key).await? else {
             return Ok(Completion::Missing {
                 held: 0,
+                lacking: 1,
                 detail: "the store does not hold the object yet".to_owned(),
             });
         };
@@ -195,12 +198,6 @@ impl Uploads {
             _ => Err(aborted(&settled.session)),
         }
     }
-
-    /// Tells the sealer that there is something to do for a session.
-    pub(super) fn wake(&self, id: upload_protocol::SessionId) {
-        // Nobody listens where no sealer runs; the next one to start finds the session in the store.
-        let _ = self.inner.waking.send(id);
-    }
 }
 
 fn missing_parts(session: &Session, parts: &[ListedPart]) -> Option<Completion> {
@@ -225,6 +222,7 @@ fn missing_parts(session: &Session, parts: &[ListedPart]) -> Option<Completion> 
     };
     Some(Completion::Missing {
         held: parts.len(),
+        lacking: missing.len(),
         detail: format!(
             "the store lacks {} of {} parts: {shown}{more}",
             missing.len(),

@@ -82,8 +82,17 @@ struct Inner {
     tokens: TokenMaker,
     policy: UploadPolicy,
     locks: SessionLocks,
-    /// Ids of sessions that the sealer has something to do for.
-    waking: broadcast::Sender<SessionId>,
+    /// Sessions that the sealer has something to do for.
+    waking: broadcast::Sender<(SessionId, Wake)>,
+}
+
+/// How soon the sealer should look at a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    /// All may be there already, or there is something to take away.
+    Now,
+    /// Parts are about to be sent, by a client that completes by itself unless it goes away.
+    Later,
 }
 
 impl Uploads {
@@ -162,6 +171,12 @@ impl Uploads {
                 format!("there is no upload session {id}: start afresh"),
             )
         })
+    }
+
+    /// Tells the sealer that there is something to do for a session.
+    fn wake(&self, id: SessionId, wake: Wake) {
+        // Nobody listens where no sealer runs; the next one to start finds the session in the store.
+        let _ = self.inner.waking.send((id, wake));
     }
 
     fn now_ms(&self) -> i64 {

@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use upload_protocol::{ErrorCode, SessionId};
 
-use super::Uploads;
 use super::abort::Abort;
 use super::complete::Completion;
+use super::{Uploads, Wake};
 use crate::error::Result;
 use crate::session::{Session, SessionState, StateKind};
 use crate::store::Versioned;
@@ -24,24 +24,39 @@ const AT_ONCE_MAX: usize = 8;
 const PAGE_LENGTH: usize = 500;
 
 /// How often what is looked at.
+///
+/// A session that started sealed is only found by the search, and looked at when it is older than
+/// `delay_sending`: by default 30 to 60 s after its start. A client that is still there has completed it
+/// by then, and a thousand small files cost the store no look at all. What is not whole then is looked
+/// at again when the rest can be there by the pace just seen, and where nothing came, after twice the
+/// wait before: an abandoned session costs less than 200 looks in a lease of seven days.
 #[derive(Debug, Clone, Copy)]
 pub struct SealerTiming {
-    /// First wait before the store is asked about a sealed session, and after something changed there.
+    /// First wait before the store is asked about a session that a client has just sealed, and the
+    /// shortest there is.
     pub delay_min: Duration,
-    /// Longest wait, reached by doubling while nothing changes.
+    /// First wait where parts are only about to be sent: for a session that started sealed, counted from
+    /// its start, and when parts of a sealed one are signed.
+    pub delay_sending: Duration,
+    /// Longest wait, reached by doubling while nothing comes.
     pub delay_max: Duration,
-    /// How often the session store is searched for sessions that another process left.
+    /// Longest wait while a store does not answer.
+    pub delay_failed_max: Duration,
+    /// How often the session store is searched for sessions that started sealed, or that another process
+    /// left.
     pub search_interval: Duration,
     /// How often it is searched for sessions whose lease has run out, and for those to forget.
     pub lease_interval: Duration,
 }
 
 impl Default for SealerTiming {
-    /// 1 s, 60 s, 60 s, 10 min.
+    /// 1 s, 30 s, 1 h, 1 min, 1 min, 10 min.
     fn default() -> Self {
         Self {
             delay_min: Duration::from_secs(1),
-            delay_max: Duration::from_mins(1),
+            delay_sending: Duration::from_secs(30),
+            delay_max: Duration::from_hours(1),
+            delay_failed_max: Duration::from_mins(1),
             search_interval: Duration::from_mins(1),
             lease_interval: Duration::from_mins(10),
         }
@@ -63,7 +78,8 @@ pub struct Sealer {
 #[derive(Debug)]
 struct Watch {
     delay: Duration,
-    held: usize,
+    /// When it was last known how many parts the store holds, and how many.
+    seen: Option<(Instant, usize)>,
     work: Work,
 }
 
@@ -77,8 +93,10 @@ enum Work {
 enum Outcome {
     /// Nothing is left to do.
     Ended,
-    /// The store lacks parts; it holds this many.
-    Waiting { held: usize },
+    /// The store lacks parts.
+    Waiting { held: usize, lacking: usize },
+    /// What the store holds is not what was declared, and no attempt changes that.
+    Stuck,
     /// To be done once more, but not before.
     Again { after: Duration },
     /// The store or the session store did not help.
@@ -115,7 +133,7 @@ impl Sealer {
                 () = due => {}
                 Some(done) = self.working.join_next() => self.on_done(done),
                 woken = waking.recv() => match woken {
-                    Ok(id) => self.watch_soon(id),
+                    Ok((id, wake)) => self.on_wake(id, wake),
                     Err(RecvError::Lagged(_)) => search.reset_immediately(),
                     Err(RecvError::Closed) => break,
                 },
@@ -150,16 +168,20 @@ impl Sealer {
         next
     }
 
-    fn watch_soon(&mut self, id: SessionId) {
-        let at = Instant::now() + self.timing.delay_min;
+    fn on_wake(&mut self, id: SessionId, wake: Wake) {
+        let delay = match wake {
+            Wake::Now => self.timing.delay_min,
+            Wake::Later => self.timing.delay_sending,
+        };
+        let at = Instant::now() + delay;
         let watch = self.watched.entry(id).or_insert(Watch {
-            delay: self.timing.delay_min,
-            held: 0,
+            delay,
+            seen: None,
             work: Work::At(at),
         });
-        watch.delay = self.timing.delay_min;
-        if watch.work != Work::UnderWay {
-            watch.work = Work::At(at);
+        watch.delay = watch.delay.min(delay);
+        if let Work::At(planned) = &mut watch.work {
+            *planned = at.min(*planned);
         }
     }
 
@@ -185,28 +207,38 @@ impl Sealer {
                 watch.work = Work::At(Instant::now() + after);
                 return;
             }
-            Outcome::Waiting { held } if held != watch.held => {
-                watch.held = held;
-                watch.delay = self.timing.delay_min;
+            Outcome::Waiting { held, lacking } => {
+                let now = Instant::now();
+                let before = watch.seen.replace((now, held));
+                let pace = before.map(|(at, before)| (now - at, held.saturating_sub(before)));
+                watch.delay = next_delay(&self.timing, watch.delay, lacking, pace);
             }
-            Outcome::Waiting { .. } | Outcome::Failed => {
-                watch.delay = (watch.delay * 2).min(self.timing.delay_max);
-            }
+            Outcome::Stuck => watch.delay = (watch.delay * 2).min(self.timing.delay_max),
+            Outcome::Failed => watch.delay = (watch.delay * 2).min(self.timing.delay_failed_max),
         }
         watch.work = Work::At(Instant::now() + watch.delay);
     }
 
     async fn search(&mut self) {
-        self.watch_each(StateKind::Sealed, |_| true).await;
-        self.watch_each(StateKind::Aborting, |_| true).await;
+        let (delay, now_ms) = (self.timing.delay_sending, self.uploads.now_ms());
+        self.watch_each(StateKind::Sealed, delay, |session| {
+            let age_ms = u64::try_from(now_ms.saturating_sub(session.created_at_ms)).unwrap_or(0);
+            Some(delay.saturating_sub(Duration::from_millis(age_ms)))
+        })
+        .await;
+        let delay = self.timing.delay_min;
+        self.watch_each(StateKind::Aborting, delay, |_| Some(Duration::ZERO))
+            .await;
     }
 
     /// What is sealed is not swept: it may be whole at the store, so finishing it comes first.
     async fn search_abandoned(&mut self) {
-        let uploads = self.uploads.clone();
+        let (uploads, delay) = (self.uploads.clone(), self.timing.delay_min);
         for state in [StateKind::Reserved, StateKind::Open] {
-            self.watch_each(state, |session| uploads.is_abandoned(session))
-                .await;
+            self.watch_each(state, delay, |session| {
+                uploads.is_abandoned(session).then_some(Duration::ZERO)
+            })
+            .await;
         }
     }
 
@@ -218,16 +250,21 @@ impl Sealer {
         }
     }
 
-    /// Watches the sessions of a state that are wanted, from now on.
-    async fn watch_each(&mut self, state: StateKind, wanted: impl Fn(&Session) -> bool) {
-        let delay = self.timing.delay_min;
+    /// Watches those sessions of a state for which `first` says how long to wait before the first look;
+    /// `delay` is what the waits after it grow from.
+    async fn watch_each(
+        &mut self,
+        state: StateKind,
+        delay: Duration,
+        first: impl Fn(&Session) -> Option<Duration>,
+    ) {
         let watched = &mut self.watched;
         let found = each_session(&self.uploads, state, |found| {
-            if wanted(&found.session) {
-                watched.entry(found.session.id).or_insert(Watch {
+            if let Some(first) = first(&found.session) {
+                watched.entry(found.session.id).or_insert_with(|| Watch {
                     delay,
-                    held: 0,
-                    work: Work::At(Instant::now()),
+                    seen: None,
+                    work: Work::At(Instant::now() + first),
                 });
             }
         });
@@ -235,6 +272,26 @@ impl Sealer {
             tracing::warn!(%error, "can't search for {} sessions; trying again later", state.as_str());
         }
     }
+}
+
+/// How long to wait when parts are missing: half of what the rest takes at the pace just seen, so that
+/// the looks come closer together towards the end; twice as long as before when nothing has come.
+/// `pace` is what came in which time.
+fn next_delay(
+    timing: &SealerTiming,
+    delay: Duration,
+    lacking: usize,
+    pace: Option<(Duration, usize)>,
+) -> Duration {
+    let next = match pace {
+        Some((took, came @ 1..)) => {
+            #[expect(clippy::cast_precision_loss, reason = "at most 10,000 parts")]
+            let left = lacking as f64 / came as f64;
+            took.mul_f64(left / 2.0)
+        }
+        _ => delay.saturating_mul(2),
+    };
+    next.clamp(timing.delay_min, timing.delay_max)
 }
 
 /// Visits every session of a state, page by page.
@@ -292,14 +349,14 @@ async fn finish_sealed(uploads: &Uploads, found: Versioned) -> Result<Outcome> {
             tracing::info!(session = %id, "sealed session completed by the server");
             return Ok(Outcome::Ended);
         }
-        Ok(Completion::Missing { held, .. }) => Ok(Outcome::Waiting { held }),
-        Err(error) if is_final(error.code) => Err(error),
+        Ok(Completion::Missing { held, lacking, .. }) => Outcome::Waiting { held, lacking },
+        Err(error) if is_final(error.code) => {
+            tracing::warn!(%error, session = %id, "the session can't be finished");
+            Outcome::Stuck
+        }
         Err(error) => return Err(error),
     };
-    match abort_abandoned(uploads, found).await? {
-        Some(outcome) => Ok(outcome),
-        None => attempt,
-    }
+    Ok(abort_abandoned(uploads, found).await?.unwrap_or(attempt))
 }
 
 /// Aborts the session if its lease has run out; `None` when it has not.
@@ -326,4 +383,34 @@ fn is_final(code: ErrorCode) -> bool {
         code,
         ErrorCode::SizeMismatch | ErrorCode::ChecksumMismatch | ErrorCode::KeyTaken
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_doubles_up_to_the_longest_while_nothing_comes() {
+        let mut delay = SealerTiming::default().delay_sending;
+        let mut looks = 0;
+        let mut waited = Duration::ZERO;
+        while waited < Duration::from_hours(7 * 24) {
+            delay = next_delay(&SealerTiming::default(), delay, 5, Some((delay, 0)));
+            waited += delay;
+            looks += 1;
+        }
+        assert_eq!(delay, SealerTiming::default().delay_max);
+        assert!(looks < 200, "{looks} looks in a lease");
+    }
+
+    #[test]
+    fn wait_is_half_of_what_the_rest_takes_at_the_pace_seen() {
+        let wait = |lacking, took, came| {
+            let pace = Some((Duration::from_secs(took), came));
+            next_delay(&SealerTiming::default(), Duration::from_mins(10), lacking, pace).as_secs()
+        };
+        assert_eq!(wait(100, 10, 10), 50);
+        assert_eq!(wait(1, 10, 100), 1);
+        assert_eq!(wait(10_000, 60, 1), 3600);
+    }
 }

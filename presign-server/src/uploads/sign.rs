@@ -4,9 +4,9 @@ use upload_protocol::limits::SIGN_BATCH_PARTS_MAX;
 use upload_protocol::{ErrorCode, HashedPart, SignPartsRequest, SignPartsResponse, SignedPart, UploadMode};
 use upload_storage::PartToSign;
 
-use super::{Uploads, check_takes_parts, new_object};
+use super::{Uploads, Wake, check_takes_parts, new_object};
 use crate::error::{Result, UploadError};
-use crate::session::Session;
+use crate::session::{Session, SessionState};
 use crate::store::Versioned;
 
 impl Uploads {
@@ -28,6 +28,9 @@ impl Uploads {
         }
         let found = self.renew(found).await;
         let parts = self.sign(&found.session, &request.parts).await?;
+        if matches!(found.session.state, SessionState::Sealed { .. }) {
+            self.wake(found.session.id, Wake::Later);
+        }
         Ok(SignPartsResponse { parts })
     }
 

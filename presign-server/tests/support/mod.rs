@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ pub const HOST: &str = "127.0.0.1:4000";
 
 pub const SEALER_TIMING: SealerTiming = SealerTiming {
     delay_min: Duration::from_millis(20),
+    delay_sending: Duration::from_millis(50),
+    delay_failed_max: Duration::from_millis(200),
     delay_max: Duration::from_millis(200),
     search_interval: Duration::from_millis(200),
     lease_interval: Duration::from_millis(200),
@@ -299,6 +301,13 @@ pub fn start_body(name: &str, bytes: &[u8]) -> Value {
     })
 }
 
+/// The same, telling the checksum of the whole.
+pub fn sealed_start_body(name: &str, bytes: &[u8]) -> Value {
+    let mut body = start_body(name, bytes);
+    body["checksumCrc64nvme"] = json!(crc(bytes));
+    body
+}
+
 pub fn split(bytes: &[u8], part_size: u64) -> impl Iterator<Item = &[u8]> {
     let size = usize::try_from(part_size).unwrap();
     let count = bytes.len().div_ceil(size).max(1);
@@ -350,6 +359,8 @@ pub struct LossyStorage {
     pub lose_create: AtomicBool,
     pub lose_complete: AtomicBool,
     pub refuse_abort: AtomicBool,
+    /// HEADs and lists of parts so far.
+    pub looks: AtomicUsize,
     /// Answers of complete wait for it.
     pub complete_gate: tokio::sync::Mutex<()>,
     /// Aborts wait for it.
@@ -363,6 +374,7 @@ impl LossyStorage {
             lose_create: AtomicBool::new(false),
             lose_complete: AtomicBool::new(false),
             refuse_abort: AtomicBool::new(false),
+            looks: AtomicUsize::new(0),
             complete_gate: tokio::sync::Mutex::default(),
             abort_gate: tokio::sync::Mutex::default(),
         }
@@ -417,6 +429,7 @@ impl ObjectStorage for LossyStorage {
         self.inner.presign_single(now, lifetime, object, part).await
     }
     async fn list_parts(&self, key: &str, id: &MultipartUploadId) -> Result<Vec<ListedPart>, StorageError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
         self.inner.list_parts(key, id).await
     }
     async fn complete(&self, request: CompleteMultipart<'_>) -> Result<StoredObject, StorageError> {
@@ -436,6 +449,7 @@ impl ObjectStorage for LossyStorage {
         self.inner.abort(key, id).await
     }
     async fn head(&self, key: &str) -> Result<Option<StoredObject>, StorageError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
         self.inner.head(key).await
     }
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
