@@ -2,12 +2,12 @@
 
 use upload_protocol::limits::{FILE_NAME_LENGTH_BYTES_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{
-    ChecksumAlgorithm, ErrorCode, HashedPart, IdempotencyKey, LayoutError, MultipartUploadId, PartLayout,
-    SessionId, SignedPart, StartRequest, StartResponse, UploadMode,
+    ChecksumAlgorithm, Crc64Nvme, ErrorCode, HashedPart, IdempotencyKey, LayoutError, MultipartUploadId,
+    PartLayout, SessionId, SignedPart, StartRequest, StartResponse, UploadMode,
 };
 use uuid::Uuid;
 
-use super::{Uploads, aborted, new_object};
+use super::{Uploads, Wake, aborted, new_object};
 use crate::clock::date;
 use crate::content::{attachment, check_metadata, stored_content_type};
 use crate::error::{Result, UploadError};
@@ -19,7 +19,9 @@ impl Uploads {
     /// Starts a session, or answers the one that this owner started with this key before.
     ///
     /// Contract: the row is kept before the store is asked for a multipart upload. A crash in between
-    /// leaves a row that the repeated call finishes, with the upload the store may have made for it.
+    /// leaves a row that the repeated call finishes, with the upload the store may have made for it. A
+    /// start that tells the whole file's checksum answers a sealed session, at no write more: the row
+    /// is kept sealed at once, or when its upload is there.
     /// Parts named are answered with their URLs; a start that asks for no checksums, with those of its
     /// first `urls_max` parts.
     pub async fn start(
@@ -37,10 +39,20 @@ impl Uploads {
             check_same_file(&found.session, request)?;
         }
         let found = match found.session.state {
-            SessionState::Reserved => self.open(found, fresh).await?,
+            SessionState::Reserved => self.open(found, fresh, request.checksum_crc64nvme).await?,
             SessionState::Aborting { .. } | SessionState::Aborted => return Err(aborted(&found.session)),
-            _ => self.renew(found).await,
+            _ => found,
         };
+        let found = match request.checksum_crc64nvme {
+            Some(crc) => self.sealed(found, crc).await?,
+            None => found,
+        };
+        let found = self.renew(found).await;
+        // The search finds what has just started; a client that comes back need not wait for a look
+        // that was put off while nothing came.
+        if !fresh && matches!(found.session.state, SessionState::Sealed { .. }) {
+            self.wake(found.session.id, Wake::Later);
+        }
         let parts = self.first_batch(&found.session, request, urls_max).await?;
         Ok(self.start_response(&found.session, parts))
     }
@@ -108,7 +120,7 @@ impl Uploads {
             multipart_upload_id: None,
             // One PUT needs nothing made at the store before.
             state: if single {
-                SessionState::Open
+                opened_state(request.checksum_crc64nvme)
             } else {
                 SessionState::Reserved
             },
@@ -117,9 +129,9 @@ impl Uploads {
         })
     }
 
-    /// Takes a reserved session to open. Several callers may do so at once: the first to write its
-    /// upload id wins, the others abort theirs.
-    async fn open(&self, reserved: Versioned, fresh: bool) -> Result<Versioned> {
+    /// Takes a reserved session to open, or to sealed where the checksum is known. Several callers may
+    /// do so at once: the first to write its upload id wins, the others abort theirs.
+    async fn open(&self, reserved: Versioned, fresh: bool, checksum: Option<Crc64Nvme>) -> Result<Versioned> {
         let object = new_object(&reserved.session);
         let storage = &self.inner.storage;
         // Only a row left by an earlier call can have an upload at the store already.
@@ -138,7 +150,7 @@ impl Uploads {
             }
             let mut session = session.clone();
             session.multipart_upload_id = Some(upload_id.clone());
-            session.state = SessionState::Open;
+            session.state = opened_state(checksum);
             Ok(Some(session))
         });
         let opened = opened.await?;
@@ -204,6 +216,10 @@ impl Uploads {
             parts,
         }
     }
+}
+
+fn opened_state(checksum: Option<Crc64Nvme>) -> SessionState {
+    checksum.map_or(SessionState::Open, |crc| SessionState::Sealed { crc })
 }
 
 /// The same key for another file is a client's mistake that must not pass unseen: its bytes would end
