@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upload_protocol::{
-    CompleteRequest, CompleteResponse, ErrorCode, Problem, SealRequest, SealResponse, SessionResponse,
-    SignPartsRequest, SignPartsResponse, StartBatchRequest, StartBatchResponse, StartRequest, StartResponse,
+    CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, Problem,
+    SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse, StartBatchRequest,
+    StartBatchResponse, StartRequest, StartResponse,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
@@ -55,6 +56,8 @@ fn check(name: &str, json: &str) {
         "SessionResponse" => same::<SessionResponse>(json),
         "SealRequest" => same::<SealRequest>(json),
         "SealResponse" => same::<SealResponse>(json),
+        "CompleteBatchRequest" => same::<CompleteBatchRequest>(json),
+        "CompleteBatchResponse" => same::<CompleteBatchResponse>(json),
         "CompleteRequest" => same::<CompleteRequest>(json),
         "CompleteResponse" => same::<CompleteResponse>(json),
         "Problem" => same::<Problem>(json),

@@ -57,6 +57,8 @@ pub fn router(state: AppState) -> Router {
     let api = Router::new()
         .route("/upload-sessions", post(sessions::start))
         .route("/upload-sessions/batch", post(sessions::start_batch))
+        // No session is called `batch`: ids are UUIDs.
+        .route("/upload-sessions/batch/complete", post(sessions::complete_batch))
         .route(
             "/upload-sessions/{id}",
             get(sessions::status).delete(sessions::abort),

@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use futures::stream::{self, StreamExt as _};
 use upload_protocol::limits::{BATCH_LENGTH_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{
-    CompleteRequest, CompleteResponse, ErrorCode, SealRequest, SealResponse, SessionResponse,
-    SignPartsRequest, SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse,
-    StartBatchResult, StartRequest, StartResponse, UploadToken,
+    CompleteBatchItem, CompleteBatchRequest, CompleteBatchResponse, CompleteBatchResult, CompleteRequest,
+    CompleteResponse, SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
+    StartBatchItem, StartBatchRequest, StartBatchResponse, StartBatchResult, StartRequest, StartResponse,
+    UploadToken,
 };
 
 use crate::error::{Result, UploadError};
@@ -19,7 +20,7 @@ use crate::uploads::Uploads;
 /// Owner of what is started without credentials.
 const OWNER_LOCAL: &str = "local";
 
-/// Starts of one call that are worked on at once.
+/// Starts or completes of one call that are worked on at once.
 const BATCH_AT_ONCE_MAX: usize = 16;
 
 // Every start of the longest batch gets the URL of its first part.
@@ -41,12 +42,7 @@ pub(super) async fn start_batch(
     Json(request): Json<StartBatchRequest>,
 ) -> Result<JsonAnswer<StartBatchResponse>> {
     let count = request.starts.len();
-    if !(1..=BATCH_LENGTH_MAX).contains(&count) {
-        return Err(UploadError::new(
-            ErrorCode::InvalidRequest,
-            format!("{count} starts in one call are outside 1 to {BATCH_LENGTH_MAX}"),
-        ));
-    }
+    check_count(count, "starts")?;
     // A URL is some hundred bytes to 3 KB: those nobody asked for are as many as one start gets.
     let urls_max = SIGN_BATCH_PARTS_MAX / count;
     let results = stream::iter(request.starts)
@@ -103,6 +99,35 @@ pub(super) async fn complete(
     uploads.complete(found, request).await.map(JsonAnswer)
 }
 
+pub(super) async fn complete_batch(
+    State(uploads): State<Uploads>,
+    Json(request): Json<CompleteBatchRequest>,
+) -> Result<JsonAnswer<CompleteBatchResponse>> {
+    check_count(request.completes.len(), "completes")?;
+    let results = stream::iter(request.completes)
+        .map(|item| complete_one(uploads.clone(), item))
+        .buffered(BATCH_AT_ONCE_MAX)
+        .collect()
+        .await;
+    Ok(JsonAnswer(CompleteBatchResponse { results }))
+}
+
+async fn complete_one(uploads: Uploads, item: CompleteBatchItem) -> CompleteBatchResult {
+    let completed = async {
+        let found = uploads
+            .authorize(item.upload_session_id, Some(item.token.expose()))
+            .await?;
+        let checksum_crc64nvme = item.checksum_crc64nvme;
+        uploads
+            .complete(found, CompleteRequest { checksum_crc64nvme })
+            .await
+    };
+    match completed.await {
+        Ok(completed) => CompleteBatchResult::Completed(completed),
+        Err(error) => CompleteBatchResult::Problem(error.to_problem()),
+    }
+}
+
 pub(super) async fn abort(State(uploads): State<Uploads>, call: SessionCall) -> Result<StatusCode> {
     let found = authorized(&uploads, &call).await?;
     uploads.abort(found).await?;
@@ -113,4 +138,13 @@ async fn authorized(uploads: &Uploads, call: &SessionCall) -> Result<Versioned> 
     uploads
         .authorize(call.id, call.token.as_ref().map(UploadToken::expose))
         .await
+}
+
+fn check_count(count: usize, what: &str) -> Result<()> {
+    if (1..=BATCH_LENGTH_MAX).contains(&count) {
+        return Ok(());
+    }
+    Err(UploadError::invalid(format!(
+        "{count} {what} in one call are outside 1 to {BATCH_LENGTH_MAX}"
+    )))
 }

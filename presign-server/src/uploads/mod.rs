@@ -146,7 +146,7 @@ impl Uploads {
         let token = token.ok_or_else(|| {
             UploadError::new(
                 ErrorCode::TokenRefused,
-                "the header `Upload-Token` is missing: send the token that the start answered",
+                "the upload token is missing: send the one that the start answered in the header `Upload-Token`",
             )
         })?;
         let found = self.load(id).await?;
@@ -157,7 +157,7 @@ impl Uploads {
         {
             return Err(UploadError::new(
                 ErrorCode::TokenRefused,
-                format!("the header `Upload-Token` is not that of session {id}"),
+                format!("the upload token is not that of session {id}"),
             ));
         }
         Ok(found)
