@@ -4,11 +4,13 @@
 
 mod checkpoints;
 mod fault;
+mod group;
 mod part_name;
 mod parts;
 mod row;
+mod table;
 
-use futures::future::{Either, select};
+use futures::future::{Either, join_all, select};
 use gloo_timers::future::TimeoutFuture;
 use upload_engine::{Failure, StagedPart};
 use upload_protocol::{Checkpoint, ClientUploadId, Crc64Nvme, PartNumber};
@@ -75,14 +77,11 @@ impl Storage {
         };
         let mut kept = Vec::new();
         let mut wanted = Vec::new();
+        let mut expired = Vec::new();
         for (key, row) in rows {
             match row.map_or(RowFate::LeaveAlone, |row| row.fate(wall_clock_ms())) {
                 RowFate::LeaveAlone => wanted.extend(key),
-                RowFate::Expired => {
-                    if let (Ok(checkpoints), Some(upload)) = (&self.checkpoints, key) {
-                        drop(checkpoints.delete(upload).await);
-                    }
-                }
+                RowFate::Expired => expired.extend(key),
                 RowFate::Restore(checkpoint) => {
                     wanted.push(checkpoint.client_upload_id);
                     kept.push(*checkpoint);
@@ -92,14 +91,17 @@ impl Storage {
         if let Ok(parts) = &self.parts {
             parts.retain(&wanted).await;
         }
+        // A visit counts as use: the week starts again. All at once, so that they share a transaction.
+        if let Ok(checkpoints) = &self.checkpoints {
+            join_all(expired.into_iter().map(|upload| checkpoints.delete(upload))).await;
+        }
+        join_all(kept.iter().map(|checkpoint| self.save(checkpoint))).await;
         let mut uploads = Vec::with_capacity(kept.len());
         for checkpoint in kept {
             let staged = match &self.parts {
                 Ok(parts) => parts.list(checkpoint.client_upload_id).await,
                 Err(_) => Vec::new(),
             };
-            // A visit counts as use: the week starts again.
-            drop(self.save(&checkpoint).await);
             uploads.push(Kept { checkpoint, staged });
         }
         uploads

@@ -50,6 +50,11 @@ impl Row {
         })
     }
 
+    /// About how much it takes, in bytes.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.checkpoint.len() as u64
+    }
+
     /// What becomes of the row, now in ms since 1970.
     pub(super) fn fate(&self, now_ms: f64) -> RowFate {
         if self.version > ROW_VERSION {
