@@ -48,10 +48,7 @@ impl Tools {
             } => {
                 let blob = match bytes {
                     PartBytes::Source(_) => slice(source, range),
-                    PartBytes::Staged(crc) => {
-                        let file = self.storage.read(upload, part, crc, range.size_bytes()).await;
-                        file.map(Into::into)
-                    }
+                    PartBytes::Staged(crc) => self.storage.read(upload, part, crc, range.size_bytes()).await,
                 };
                 let sent = match blob {
                     Ok(blob) => send(&PutTarget { url, headers }, &blob, bytes, on_progress).await,

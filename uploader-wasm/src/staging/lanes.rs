@@ -9,11 +9,14 @@ use futures::channel::oneshot;
 const HASHING_MAX: usize = 2;
 /// Parts written at a time, for the same reason.
 const STAGING_MAX: usize = 2;
+/// Small parts written at a time: they share transactions, the more the better. Each is in memory.
+const SMALL_STAGING_MAX: usize = 32;
 
-/// The two queues of a staging worker. `J` is a job.
+/// The three queues of a staging worker. `J` is a job.
 #[derive(Debug)]
 pub(super) struct Lanes<J> {
     hash: Lane<J>,
+    small: Lane<J>,
     stage: Lane<J>,
     /// Jobs that stand still until there is nothing to hash.
     giving_way: Vec<oneshot::Sender<()>>,
@@ -32,7 +35,9 @@ struct Lane<J> {
 pub(super) enum Urgency {
     /// Hash jobs.
     Front,
-    /// Staging jobs.
+    /// Staging jobs of parts that become rows.
+    Small,
+    /// Other staging jobs.
     Tail,
 }
 
@@ -40,6 +45,7 @@ impl<J> Default for Lanes<J> {
     fn default() -> Self {
         Self {
             hash: Lane::new(HASHING_MAX),
+            small: Lane::new(SMALL_STAGING_MAX),
             stage: Lane::new(STAGING_MAX),
             giving_way: Vec::new(),
         }
@@ -60,7 +66,8 @@ impl<J> Lanes<J> {
         if self.is_hashing() {
             return None;
         }
-        self.stage.take().map(|job| (Urgency::Tail, job))
+        let small = self.small.take().map(|job| (Urgency::Small, job));
+        small.or_else(|| self.stage.take().map(|job| (Urgency::Tail, job)))
     }
 
     /// A job that was taken has ended, however.
@@ -78,13 +85,14 @@ impl<J> Lanes<J> {
     /// Drops waiting jobs that a test picks.
     pub(super) fn drop_waiting(&mut self, mut is_unwanted: impl FnMut(&J) -> bool) {
         self.hash.waiting.retain(|job| !is_unwanted(job));
+        self.small.waiting.retain(|job| !is_unwanted(job));
         self.stage.waiting.retain(|job| !is_unwanted(job));
     }
 
     /// Some waiting job passes a test.
     pub(super) fn has_waiting(&self, is_wanted: impl FnMut(&J) -> bool) -> bool {
-        let mut waiting = self.hash.waiting.iter().chain(&self.stage.waiting);
-        waiting.any(is_wanted)
+        let lanes = [&self.hash, &self.small, &self.stage];
+        lanes.into_iter().flat_map(|lane| &lane.waiting).any(is_wanted)
     }
 
     /// What a staging job must wait for before its next piece; `None` when it may go on.
@@ -103,6 +111,7 @@ impl<J> Lanes<J> {
     fn lane(&mut self, urgency: Urgency) -> &mut Lane<J> {
         match urgency {
             Urgency::Front => &mut self.hash,
+            Urgency::Small => &mut self.small,
             Urgency::Tail => &mut self.stage,
         }
     }
@@ -144,12 +153,29 @@ mod tests {
 
     #[test]
     fn no_more_jobs_run_than_the_lane_allows() {
+        for (urgency, running_max) in [
+            (Urgency::Front, HASHING_MAX),
+            (Urgency::Small, SMALL_STAGING_MAX),
+            (Urgency::Tail, STAGING_MAX),
+        ] {
+            let mut lanes = Lanes::default();
+            for job in 0..=running_max {
+                lanes.push(urgency, job);
+            }
+            let running = std::iter::from_fn(|| lanes.poll_next()).count();
+            assert_eq!(running, running_max, "{urgency:?}");
+        }
+    }
+
+    #[test]
+    fn small_part_does_not_wait_for_large_ones() {
         let mut lanes = Lanes::default();
         for job in 0..5 {
             lanes.push(Urgency::Tail, job);
         }
-        let running = std::iter::from_fn(|| lanes.poll_next()).count();
-        assert_eq!(running, STAGING_MAX);
+        while lanes.poll_next().is_some() {}
+        lanes.push(Urgency::Small, 5);
+        assert_eq!(lanes.poll_next(), Some((Urgency::Small, 5)));
     }
 
     #[test]
@@ -167,11 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn job_is_found_while_it_waits_in_either_lane() {
+    fn job_is_found_while_it_waits_in_any_lane() {
         let mut lanes = Lanes::default();
         lanes.push(Urgency::Front, 1);
         lanes.push(Urgency::Tail, 2);
-        for job in [1, 2] {
+        lanes.push(Urgency::Small, 3);
+        for job in [1, 2, 3] {
             assert!(lanes.has_waiting(|waiting| *waiting == job), "{job}");
         }
         lanes.poll_next();

@@ -15,7 +15,7 @@ use crate::messages::JobFailure;
 use crate::view::size_to_js;
 
 /// Read at a time, in bytes. Two are in memory: one is hashed while the next is read.
-const PIECE_SIZE_BYTES: u64 = 4 * MIB;
+pub(super) const PIECE_SIZE_BYTES: u64 = 4 * MIB;
 
 /// Copied into wasm at a time, in bytes: stays in the processor's cache until it is hashed.
 const COPY_SIZE_BYTES: u32 = 256 * 1024;

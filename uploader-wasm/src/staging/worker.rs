@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use futures::future::{AbortHandle, abortable};
+use futures::lock::Mutex;
 use gloo_worker::{HandlerId, Worker, WorkerScope};
 use serde::{Deserialize, Serialize};
 use upload_protocol::Crc64Nvme;
@@ -17,7 +18,7 @@ use super::read::hash_part;
 use super::write::stage_part;
 use crate::browser::report;
 use crate::messages::{JobDone, JobFailure, JobId, JobTarget, PageId, StagingJob};
-use crate::storage::PartFolder;
+use crate::storage::{PartFolder, ROW_SIZE_BYTES_MAX, StagedParts, StorageFault};
 
 /// Where a staging worker that met a bug says so: its page can't see it otherwise. The message is the
 /// page's id and the panic's text.
@@ -58,7 +59,8 @@ pub struct StagingWorker {
 struct Shared {
     lanes: RefCell<Lanes<(HandlerId, StagingJob)>>,
     running: RefCell<HashMap<JobId, AbortHandle>>,
-    folders: RefCell<HashMap<String, PartFolder>>,
+    /// By folder name. Locked while one is opened, so that all jobs share it.
+    parts: Mutex<HashMap<String, StagedParts>>,
 }
 
 impl Worker for StagingWorker {
@@ -90,6 +92,7 @@ impl Worker for StagingWorker {
             ToStaging::Job(job) => {
                 let urgency = match job.target {
                     JobTarget::Hash => Urgency::Front,
+                    JobTarget::Stage { .. } if job.range.size_bytes() <= ROW_SIZE_BYTES_MAX => Urgency::Small,
                     JobTarget::Stage { .. } => Urgency::Tail,
                 };
                 self.shared.lanes.borrow_mut().push(urgency, (id, job));
@@ -152,7 +155,7 @@ impl Shared {
         match &job.target {
             JobTarget::Hash => hash_part(&job.file, job.range).await,
             JobTarget::Stage { folder, upload, part } => {
-                let folder = self.folder(folder).await?;
+                let parts = self.parts(folder).await?;
                 let give_way = async || {
                     let wait = self.lanes.borrow_mut().give_way();
                     if let Some(wait) = wait {
@@ -160,19 +163,19 @@ impl Shared {
                         wait.await.ok();
                     }
                 };
-                stage_part(&folder, *upload, *part, &job.file, job.range, give_way).await
+                stage_part(&parts, *upload, *part, &job.file, job.range, give_way).await
             }
         }
     }
 
-    async fn folder(&self, name: &str) -> Result<PartFolder, JobFailure> {
-        let known = self.folders.borrow().get(name).cloned();
-        if let Some(folder) = known {
-            return Ok(folder);
+    async fn parts(&self, folder: &str) -> Result<StagedParts, StorageFault> {
+        let mut known = self.parts.lock().await;
+        if let Some(parts) = known.get(folder) {
+            return Ok(parts.clone());
         }
-        let folder = PartFolder::open(name).await?;
-        self.folders.borrow_mut().insert(name.to_owned(), folder.clone());
-        Ok(folder)
+        let parts = StagedParts::open(folder).await?;
+        known.insert(folder.to_owned(), parts.clone());
+        Ok(parts)
     }
 }
 

@@ -1,30 +1,56 @@
-//! Writing a part to disk while it is hashed: into a file without a name of its own, flushed, closed,
-//! and only then renamed.
+//! Writing a part to disk while it is hashed: a small one into a row, any other into a file without a
+//! name of its own, flushed, closed, and only then renamed.
 
-use js_sys::Uint8Array;
+use js_sys::{ArrayBuffer, Uint8Array};
 use upload_protocol::{ByteRange, ClientUploadId, Crc64Nvme, PartNumber};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, FileSystemReadWriteOptions, FileSystemSyncAccessHandle};
 
-use super::read::read_part;
+use super::read::{PIECE_SIZE_BYTES, read_part};
 use crate::messages::JobFailure;
-use crate::storage::{HalfPart, PartFolder, StorageFault};
+use crate::storage::{HalfPart, PartFolder, PartRows, ROW_SIZE_BYTES_MAX, StagedParts, StorageFault};
 use crate::view::size_to_js;
 
+// A row's bytes are read as one piece.
+const _: () = assert!(ROW_SIZE_BYTES_MAX <= PIECE_SIZE_BYTES);
+
 /// Reads a range of a file, writes it as a staged part, and answers its checksum. Waits for
-/// `give_way` before every piece. Dropping the future deletes what was written.
+/// `give_way` before every piece. Dropping the future deletes what was written, unless the whole part
+/// was on its way to disk already.
 pub(super) async fn stage_part(
-    folder: &PartFolder,
+    parts: &StagedParts,
     upload: ClientUploadId,
     part: PartNumber,
     file: &Blob,
     range: ByteRange,
     give_way: impl AsyncFnMut(),
 ) -> Result<Crc64Nvme, JobFailure> {
-    let mut writer = PartWriter::open(folder, upload, part).await?;
+    if range.size_bytes() <= ROW_SIZE_BYTES_MAX {
+        return stage_row(&parts.rows, upload, part, file, range, give_way).await;
+    }
+    let mut writer = PartWriter::open(&parts.files, upload, part).await?;
     let crc = read_part(file, range, give_way, |bytes| Ok(writer.write(bytes)?)).await?;
     writer.finish(crc).await?;
+    Ok(crc)
+}
+
+async fn stage_row(
+    rows: &PartRows,
+    upload: ClientUploadId,
+    part: PartNumber,
+    file: &Blob,
+    range: ByteRange,
+    give_way: impl AsyncFnMut(),
+) -> Result<Crc64Nvme, JobFailure> {
+    // An empty part has no piece.
+    let mut whole = ArrayBuffer::new(0);
+    let keep = |piece: &Uint8Array| {
+        whole = piece.buffer();
+        Ok(())
+    };
+    let crc = read_part(file, range, give_way, keep).await?;
+    rows.write(upload, part, crc, whole).await?;
     Ok(crc)
 }
 

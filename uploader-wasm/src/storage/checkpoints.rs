@@ -38,7 +38,7 @@ impl Checkpoints {
     /// read it.
     pub(super) async fn all(&self) -> Result<Vec<(Option<ClientUploadId>, Option<Row>)>, StorageFault> {
         let upload_of = |key: &str| ClientUploadId::parse(key.rsplit_once('/')?.1);
-        let rows = self.table.rows(&self.folder).await?;
+        let rows = self.table.rows(&format!("{}/", self.folder)).await?;
         Ok(rows
             .into_iter()
             .map(|(key, row)| (upload_of(&key), from_js(row)))

@@ -1,4 +1,4 @@
-//! What survives the page: checkpoints in `IndexedDB`, staged parts in OPFS.
+//! What survives the page: checkpoints in `IndexedDB`, staged parts in OPFS, small ones in `IndexedDB`.
 //!
 //! Either may be missing (private mode, plain http, old browsers): uploads go on without it.
 
@@ -6,22 +6,28 @@ mod checkpoints;
 mod fault;
 mod group;
 mod part_name;
+mod part_rows;
 mod parts;
 mod row;
+mod staged;
 mod table;
+
+use std::collections::{BTreeSet, HashMap};
 
 use futures::future::{Either, join_all, select};
 use gloo_timers::future::TimeoutFuture;
 use upload_engine::{Failure, StagedPart};
 use upload_protocol::{Checkpoint, ClientUploadId, Crc64Nvme, PartNumber};
-use web_sys::File;
+use web_sys::Blob;
 
 use crate::browser::{locks_available, wall_clock_ms};
 use crate::realm::Realm;
 use checkpoints::Checkpoints;
 pub use fault::StorageFault;
+pub use part_rows::PartRows;
 pub use parts::{HalfPart, PartFolder};
 use row::{Row, RowFate};
+pub use staged::{ROW_SIZE_BYTES_MAX, StagedParts};
 
 /// Storage that doesn't open within this time is taken for missing: some private modes never answer.
 const OPEN_TIMEOUT_MS: u32 = 10_000;
@@ -30,7 +36,7 @@ const OPEN_TIMEOUT_MS: u32 = 10_000;
 #[derive(Debug)]
 pub struct Storage {
     checkpoints: Result<Checkpoints, StorageFault>,
-    parts: Result<PartFolder, StorageFault>,
+    staged: Result<StagedParts, StorageFault>,
 }
 
 /// An upload of an earlier visit.
@@ -50,18 +56,18 @@ impl Storage {
             let fault = StorageFault::Unavailable("this page is not a secure context (https)".into());
             return Self {
                 checkpoints: Err(fault.clone()),
-                parts: Err(fault),
+                staged: Err(fault),
             };
         }
         Self {
             checkpoints: in_time(Checkpoints::open(realm.clone())).await,
-            parts: in_time(PartFolder::open(&realm.storage_name())).await,
+            staged: in_time(StagedParts::open(&realm.storage_name())).await,
         }
     }
 
     /// Parts can be written, and found again by a later visit.
     pub fn can_stage(&self) -> bool {
-        self.checkpoints.is_ok() && self.parts.is_ok()
+        self.checkpoints.is_ok() && self.staged.is_ok()
     }
 
     /// The uploads of earlier visits. Deletes what is older than a week, parts without a checkpoint and
@@ -76,35 +82,33 @@ impl Storage {
             return Vec::new();
         };
         let mut kept = Vec::new();
-        let mut wanted = Vec::new();
+        let mut wanted = BTreeSet::new();
         let mut expired = Vec::new();
         for (key, row) in rows {
             match row.map_or(RowFate::LeaveAlone, |row| row.fate(wall_clock_ms())) {
                 RowFate::LeaveAlone => wanted.extend(key),
                 RowFate::Expired => expired.extend(key),
                 RowFate::Restore(checkpoint) => {
-                    wanted.push(checkpoint.client_upload_id);
+                    wanted.insert(checkpoint.client_upload_id);
                     kept.push(*checkpoint);
                 }
             }
         }
-        if let Ok(parts) = &self.parts {
-            parts.retain(&wanted).await;
-        }
+        let mut staged = match &self.staged {
+            Ok(staged) => staged.retain(&wanted).await,
+            Err(_) => HashMap::new(),
+        };
         // A visit counts as use: the week starts again. All at once, so that they share a transaction.
         if let Ok(checkpoints) = &self.checkpoints {
             join_all(expired.into_iter().map(|upload| checkpoints.delete(upload))).await;
         }
         join_all(kept.iter().map(|checkpoint| self.save(checkpoint))).await;
-        let mut uploads = Vec::with_capacity(kept.len());
-        for checkpoint in kept {
-            let staged = match &self.parts {
-                Ok(parts) => parts.list(checkpoint.client_upload_id).await,
-                Err(_) => Vec::new(),
-            };
-            uploads.push(Kept { checkpoint, staged });
-        }
-        uploads
+        kept.into_iter()
+            .map(|checkpoint| Kept {
+                staged: staged.remove(&checkpoint.client_upload_id).unwrap_or_default(),
+                checkpoint,
+            })
+            .collect()
     }
 
     /// Writes a checkpoint durably, replacing the one before.
@@ -124,12 +128,12 @@ impl Storage {
         part: PartNumber,
         crc: Crc64Nvme,
         size_bytes: u64,
-    ) -> Result<File, Failure> {
-        let file = match &self.parts {
-            Ok(parts) => parts.read(upload, part, crc, size_bytes).await,
+    ) -> Result<Blob, Failure> {
+        let bytes = match &self.staged {
+            Ok(staged) => staged.read(upload, part, crc, size_bytes).await,
             Err(fault) => Err(fault.clone()),
         };
-        file.map_err(|fault| Failure::StagedUnreadable {
+        bytes.map_err(|fault| Failure::StagedUnreadable {
             detail: format!("part {part}: {fault}"),
         })
     }
@@ -141,8 +145,8 @@ impl Storage {
         part: PartNumber,
         crc: Crc64Nvme,
     ) -> Result<(), StorageFault> {
-        match &self.parts {
-            Ok(parts) => parts.free(upload, part, crc).await,
+        match &self.staged {
+            Ok(staged) => staged.free(upload, part, crc).await,
             Err(_) => Ok(()),
         }
     }
@@ -150,8 +154,8 @@ impl Storage {
     /// Deletes an upload's parts, then its checkpoint: a kill in between leaves an upload that finds no
     /// parts, never parts that nobody finds.
     pub async fn forget(&self, upload: ClientUploadId) -> Result<(), StorageFault> {
-        if let Ok(parts) = &self.parts {
-            parts.remove_upload(upload).await?;
+        if let Ok(staged) = &self.staged {
+            staged.remove_upload(upload).await?;
         }
         if let Ok(checkpoints) = &self.checkpoints {
             checkpoints.delete(upload).await?;

@@ -1,6 +1,7 @@
-//! Names of staged parts: `{partNumber}-{crc hex}`. The name alone says what a file holds, and it gets
-//! the name only when all of it is written.
+//! Names of staged parts: `{partNumber}-{crc hex}`, and the same with the size behind it for rows. The
+//! name alone says what a file or row holds, and a file gets it only when all of it is written.
 
+use upload_engine::StagedPart;
 use upload_protocol::{Crc64Nvme, PartNumber};
 use uuid::Uuid;
 
@@ -38,6 +39,25 @@ pub(super) fn read(name: &str) -> Option<PartFileName> {
     (whole(part, crc) == name).then_some(PartFileName::Whole(part, crc))
 }
 
+/// The name of a part's row. It says the size too, since a row's is known only by reading it.
+pub(super) fn row(part: PartNumber, crc: Crc64Nvme, size_bytes: u64) -> String {
+    format!("{}-{size_bytes}", whole(part, crc))
+}
+
+/// Reads the name of a row. `None` for one that isn't ours to judge.
+pub(super) fn read_row(name: &str) -> Option<StagedPart> {
+    let (whole, size_bytes) = name.rsplit_once('-')?;
+    let size_bytes = size_bytes.parse().ok()?;
+    match read(whole)? {
+        PartFileName::Whole(part, crc) if row(part, crc, size_bytes) == name => Some(StagedPart {
+            part,
+            crc,
+            size_bytes,
+        }),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +69,36 @@ mod tests {
             assert_eq!(read(&whole(part, crc)), Some(PartFileName::Whole(part, crc)));
         }
         assert_eq!(whole(PartNumber::FIRST, Crc64Nvme(0xab)), "1-00000000000000ab");
+    }
+
+    #[test]
+    fn row_reads_back_from_its_name() {
+        for (number, crc, size_bytes) in [(1, 0, 0), (10_000, u64::MAX, u64::MAX), (17, 0x00ab, 10_240)] {
+            let part = StagedPart {
+                part: PartNumber::new(number).unwrap(),
+                crc: Crc64Nvme(crc),
+                size_bytes,
+            };
+            assert_eq!(read_row(&row(part.part, part.crc, size_bytes)), Some(part));
+        }
+        assert_eq!(row(PartNumber::FIRST, Crc64Nvme(0xab), 9), "1-00000000000000ab-9");
+    }
+
+    #[test]
+    fn rows_that_are_not_ours_are_not_judged() {
+        for name in [
+            "",
+            "-9",
+            "1-00000000000000ab",
+            "1-00000000000000ab-",
+            "1-00000000000000ab-09",
+            "1-00000000000000ab-+9",
+            "1-00000000000000ab-9-9",
+            "0-00000000000000ab-9",
+            "1-00000000000000ab.half-9",
+        ] {
+            assert_eq!(read_row(name), None, "{name}");
+        }
     }
 
     #[test]

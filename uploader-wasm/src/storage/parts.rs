@@ -3,6 +3,8 @@
 //! One file a part: while a file is written, blobs taken from it earlier turn unreadable, and each
 //! part's bytes are freed once the store has them.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use js_sys::{Function, Promise, Reflect};
 use upload_engine::StagedPart;
@@ -135,18 +137,23 @@ impl PartFolder {
         parts
     }
 
-    /// Deletes a part; one that isn't there is no error.
+    /// Deletes a part. `false` when it isn't there.
     pub(super) async fn free(
         &self,
         upload: ClientUploadId,
         part: PartNumber,
         crc: Crc64Nvme,
-    ) -> Result<(), StorageFault> {
+    ) -> Result<bool, StorageFault> {
         let folder =
             wait_for::<FileSystemDirectoryHandle>(self.root.get_directory_handle(&upload.to_string())).await;
-        match folder {
-            Ok(folder) => gone(remove(&folder, &part_name::whole(part, crc)).await),
-            Err(fault) => gone(Err(fault)),
+        let removed = match folder {
+            Ok(folder) => remove(&folder, &part_name::whole(part, crc)).await,
+            Err(fault) => Err(fault),
+        };
+        match removed {
+            Ok(()) => Ok(true),
+            Err(StorageFault::NotFound) => Ok(false),
+            Err(fault) => Err(fault),
         }
     }
 
@@ -155,15 +162,18 @@ impl PartFolder {
         gone(remove(&self.root, &upload.to_string()).await)
     }
 
-    /// Deletes the folders of all uploads but these.
-    pub(super) async fn retain(&self, wanted: &[ClientUploadId]) {
+    /// Deletes the folders of all uploads but these. Answers which of these have one.
+    pub(super) async fn retain(&self, wanted: &BTreeSet<ClientUploadId>) -> Vec<ClientUploadId> {
+        let mut kept = Vec::new();
         for name in names(&self.root).await {
-            let is_left_over = ClientUploadId::parse(&name).is_some_and(|upload| !wanted.contains(&upload));
-            if is_left_over {
+            match ClientUploadId::parse(&name) {
+                Some(upload) if wanted.contains(&upload) => kept.push(upload),
                 // What can't be deleted now, because somebody still writes, is tried again next time.
-                drop(remove(&self.root, &name).await);
+                Some(_) => drop(remove(&self.root, &name).await),
+                None => {}
             }
         }
+        kept
     }
 }
 

@@ -61,8 +61,12 @@ struct Shared {
 
 #[derive(Debug)]
 enum Change {
-    Put { key: JsValue, value: JsValue },
-    Delete { key: JsValue },
+    Put {
+        key: JsValue,
+        value: JsValue,
+    },
+    /// A key or a range of keys.
+    Delete(JsValue),
 }
 
 impl Table {
@@ -81,13 +85,28 @@ impl Table {
         })
     }
 
-    /// All keys that begin with `folder` and a slash, in order, each with its value.
-    pub(super) async fn rows(&self, folder: &str) -> Result<Vec<(String, JsValue)>, StorageFault> {
+    /// The value under a key, `undefined` where there is none.
+    pub(super) async fn value(&self, key: &str) -> Result<JsValue, StorageFault> {
         let (_, store) = self.shared.transaction("readonly")?;
-        let within = within(folder)?;
+        answer(&store.get(&key.into()).map_err(thrown)?).await
+    }
+
+    /// All keys that begin with `prefix`, in order.
+    pub(super) async fn keys(&self, prefix: &str) -> Result<Vec<String>, StorageFault> {
+        let (_, store) = self.shared.transaction("readonly")?;
+        let keys = store
+            .get_all_keys_with_key(&beginning_with(prefix)?)
+            .map_err(thrown)?;
+        Ok(texts(&answer(&keys).await?))
+    }
+
+    /// All keys that begin with `prefix`, in order, each with its value.
+    pub(super) async fn rows(&self, prefix: &str) -> Result<Vec<(String, JsValue)>, StorageFault> {
+        let (_, store) = self.shared.transaction("readonly")?;
+        let range = beginning_with(prefix)?;
         // Both asked before the first wait: a transaction ends when it has nothing to do.
-        let keys = answer(&store.get_all_keys_with_key(&within).map_err(thrown)?);
-        let values = answer(&store.get_all_with_key(&within).map_err(thrown)?);
+        let keys = answer(&store.get_all_keys_with_key(&range).map_err(thrown)?);
+        let values = answer(&store.get_all_with_key(&range).map_err(thrown)?);
         let (keys, values) = (texts(&keys.await?), Array::from(&values.await?));
         Ok(keys.into_iter().zip(values.iter()).collect())
     }
@@ -106,7 +125,12 @@ impl Table {
 
     /// Deletes a row like [`Self::put`] writes one; one that isn't there is no error.
     pub(super) async fn delete(&self, key: &str) -> Result<(), StorageFault> {
-        self.write(Change::Delete { key: key.into() }, 0).await
+        self.write(Change::Delete(key.into()), 0).await
+    }
+
+    /// Deletes all rows whose keys begin with `prefix`.
+    pub(super) async fn delete_from(&self, prefix: &str) -> Result<(), StorageFault> {
+        self.write(Change::Delete(beginning_with(prefix)?), 0).await
     }
 
     async fn write(&self, change: Change, size_bytes: u64) -> Result<(), StorageFault> {
@@ -136,7 +160,7 @@ impl Shared {
         for change in changes {
             let request = match change {
                 Change::Put { key, value } => store.put_with_key(value, key),
-                Change::Delete { key } => store.delete(key),
+                Change::Delete(keys) => store.delete(keys),
             };
             if let Err(refused) = request {
                 // What was asked for before it must not be written alone.
@@ -213,11 +237,10 @@ fn failed(error: Option<web_sys::DomException>) -> StorageFault {
     )
 }
 
-/// All keys that begin with `folder` and a slash.
-fn within(folder: &str) -> Result<JsValue, StorageFault> {
-    // `0` is the character after `/`.
-    let (first, end) = (format!("{folder}/"), format!("{folder}0"));
-    IdbKeyRange::bound_with_lower_open_and_upper_open(&first.into(), &end.into(), false, true)
+/// All keys that begin with `prefix`, which are ASCII as all of this crate's.
+fn beginning_with(prefix: &str) -> Result<JsValue, StorageFault> {
+    let end = format!("{prefix}\u{7f}");
+    IdbKeyRange::bound_with_lower_open_and_upper_open(&prefix.into(), &end.into(), false, true)
         .map(Into::into)
         .map_err(thrown)
 }
