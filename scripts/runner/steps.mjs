@@ -42,6 +42,12 @@ export const STEPS = [
     minutes: 40,
   },
   {
+    name: 'wasm-tests',
+    command: ['bash', 'scripts/test-wasm.sh'],
+    counts: { from: 'output', read: cargoCounts },
+    minutes: 15,
+  },
+  {
     name: 'rustdoc',
     command: ['cargo', 'doc', '--locked', '--workspace', '--no-deps', '--document-private-items'],
     environment: { RUSTDOCFLAGS: '-D warnings' },

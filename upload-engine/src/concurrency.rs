@@ -118,6 +118,9 @@ impl ConcurrencyController for Aimd {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     fn at(millis: u64) -> Timestamp {

@@ -158,6 +158,9 @@ pub(crate) fn delay_ms(
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     const FIRST: PutAttempt = PutAttempt {

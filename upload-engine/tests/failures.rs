@@ -5,6 +5,8 @@ mod host;
 use host::{Host, PART, id, no_answer, server_error, store_error};
 use upload_engine::{Command, Event, Failure, Input, UploadStatus, WaitingFor};
 use upload_protocol::{ErrorCode, SessionStatus};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn sending(parts: u64) -> Host {
     let mut host = Host::new();

@@ -6,6 +6,8 @@ use host::{Host, PART, file, id, no_answer, part};
 use upload_engine::{
     Action, Command, Durability, EngineConfig, Event, Failure, Input, Outcome, SourceId, UploadStatus,
 };
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn picked_file_completes_with_every_part_put_once() {

@@ -8,6 +8,8 @@ use upload_engine::{
     UploadStatus,
 };
 use upload_protocol::{Checkpoint, CheckpointIntent, ErrorCode, PartLayout};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn checkpoint(size_bytes: u64) -> Box<Checkpoint> {
     Box::new(Checkpoint {

@@ -3,8 +3,17 @@
 //! - [`proxy`]: a fault-injecting HTTP proxy to put in front of an S3 server.
 //! - [`sim`]: the upload engine in a simulated world, from a seed.
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod proxy;
 pub mod sim;
 
 #[cfg(feature = "session-store")]
 pub mod session_store;
+
+// In wasm the simulator's tests are the library's own: cargo builds a package's binaries for its
+// integration tests, and ours need an operating system.
+#[cfg(all(test, target_arch = "wasm32"))]
+extern crate self as upload_testkit;
+#[cfg(all(test, target_arch = "wasm32"))]
+#[path = "../tests/sim.rs"]
+mod sim_tests;

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use upload_testkit::sim::{self, Options, Report};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn run(seed: u64, options: &Options) -> Report {
     let run = catch_unwind(AssertUnwindSafe(|| sim::run(seed, options)));
