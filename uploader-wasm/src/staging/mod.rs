@@ -4,6 +4,7 @@
 //! handle anywhere.
 
 mod codec;
+mod crc64;
 mod lanes;
 mod read;
 mod worker;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use crc64fast_nvme::Digest;
 use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use upload_protocol::limits::MIB;
 use upload_protocol::{ByteRange, Crc64Nvme};
@@ -10,6 +9,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
+use super::crc64::Digest;
 use crate::browser::fault;
 use crate::messages::JobFailure;
 use crate::view::size_to_js;
