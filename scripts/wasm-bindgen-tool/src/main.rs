@@ -53,7 +53,8 @@ impl Request {
             .out_name(&self.name)
             .web(true)?
             .typescript(true)
-            .remove_name_section(true)
+            // The optimiser orders functions by name, then takes the names out.
+            .remove_name_section(false)
             .remove_producers_section(true);
         bindgen.generate(&self.output_folder).with_context(|| {
             format!(
