@@ -50,6 +50,8 @@ impl SharedCalls {
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
 

@@ -59,7 +59,10 @@ impl TokenBucket {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(not(target_arch = "wasm32"))]
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
 
@@ -97,6 +100,8 @@ mod tests {
         }
     }
 
+    // Its generator needs the randomness of an operating system.
+    #[cfg(not(target_arch = "wasm32"))]
     proptest! {
         #[test]
         fn average_never_exceeds_the_limit(

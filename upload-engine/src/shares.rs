@@ -47,6 +47,8 @@ fn failed(problem: Problem) -> Outcome {
 #[cfg(test)]
 mod tests {
     use upload_protocol::{CompleteBatchResponse, ErrorCode, StartBatchResponse};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
 
