@@ -237,6 +237,7 @@ async fn store_errors_are_answered_without_reaching_the_server() {
             "AccessDenied",
             false,
         ),
+        (r#"{"kind": "forbidden"}"#, 403, "Access Denied", false),
         (r#"{"kind": "errorIn200"}"#, 200, "<Error>", true),
     ] {
         configure(
@@ -256,7 +257,87 @@ async fn store_errors_are_answered_without_reaching_the_server() {
         assert!(put(&mut stream, 0).await.unwrap().1.ends_with("got 0"));
     }
     let faults: Vec<_> = proxy.log().iter().filter_map(|entry| entry.fault).collect();
-    assert_eq!(faults, ["slowDown", "expiredUrl", "expiredUrl", "errorIn200"]);
+    assert_eq!(
+        faults,
+        ["slowDown", "expiredUrl", "expiredUrl", "forbidden", "errorIn200"]
+    );
+}
+
+#[tokio::test]
+async fn url_is_refused_once_it_is_older_than_the_rule_allows() {
+    let (proxy, received) = proxied().await;
+    configure(
+        &proxy,
+        r#"{"faults": [{"match": {"urlOlderThanSeconds": 60}, "fault": {"kind": "expiredUrl", "cors": false}}]}"#,
+    );
+    let mut stream = connect(&proxy).await;
+    for (date, status) in [
+        ("", 200),
+        ("&X-Amz-Date=20010101T000000Z", 403),
+        ("&X-Amz-Date=29990101T000000Z", 200),
+        ("&X-Amz-Date=yesterday", 200),
+    ] {
+        let head =
+            format!("PUT /b/k?partNumber=1{date} HTTP/1.1\r\nhost: s\r\ncontent-length: 4\r\n\r\nbody");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_until_empty_line(&mut stream).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{date}: {answer}"
+        );
+        let length = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.unwrap().parse().unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+    }
+    assert_eq!(received.load(Ordering::SeqCst), 12);
+    assert_eq!(proxy.stats().faults["expiredUrlWithoutCors"], 1);
+}
+
+#[tokio::test]
+async fn stats_tell_how_often_each_kind_has_struck() {
+    let (proxy, _) = proxied().await;
+    for fault in [
+        r#"{"kind": "delay", "ms": 1}"#,
+        r#"{"kind": "slowDown"}"#,
+        r#"{"kind": "expiredUrl", "cors": true}"#,
+        r#"{"kind": "expiredUrl", "cors": false}"#,
+        r#"{"kind": "forbidden"}"#,
+        r#"{"kind": "errorIn200"}"#,
+        r#"{"kind": "reset", "afterBytes": 10}"#,
+        r#"{"kind": "loseAnswer"}"#,
+        r#"{"kind": "truncateAnswer"}"#,
+        r#"{"kind": "stall", "afterBytes": 10}"#,
+    ] {
+        assert!(proxy.stats().faults.values().any(|times| *times == 0));
+        configure(
+            &proxy,
+            &format!(r#"{{"faults": [{{"fault": {fault}, "next": 1}}]}}"#),
+        );
+        let _ = tokio::time::timeout(Duration::from_millis(200), put_once(&proxy, 100)).await;
+    }
+    last_entry(&proxy).await;
+    proxy.reset_log();
+    let stats = proxy.stats();
+    assert_eq!(stats.requests, 10);
+    assert_eq!(stats.faults.len(), 10);
+    assert!(stats.faults.values().all(|times| *times == 1), "{stats:?}");
+    let answered = control(&proxy, "GET", "/stats", "").await;
+    assert!(answered.contains(r#""expiredUrlWithoutCors":1"#), "{answered}");
+}
+
+#[tokio::test]
+async fn connection_latency_is_paid_once_a_connection() {
+    let (proxy, _) = proxied().await;
+    configure(&proxy, r#"{"connectionLatencyMs": 150}"#);
+    let mut stream = connect(&proxy).await;
+    let start = Instant::now();
+    put(&mut stream, 10).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(150));
+    let start = Instant::now();
+    put(&mut stream, 10).await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(150));
 }
 
 #[tokio::test]

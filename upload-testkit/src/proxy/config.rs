@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::http::Head;
+use super::log::now_ms;
 
 /// Settings, all changeable while requests are in flight.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -12,6 +13,8 @@ pub struct ProxyConfig {
     pub upload_bytes_per_second: Option<u64>,
     /// Wait in ms before each request is passed on.
     pub latency_ms: u64,
+    /// Wait in ms before the first request of a new connection is read, as for a handshake.
+    pub connection_latency_ms: u64,
     /// Requests that match stay open without moving a byte in either direction.
     pub block: Option<Filter>,
     /// Tried in order for each request; the first that strikes is used.
@@ -28,6 +31,9 @@ pub struct ConfigPatch {
     /// See [`ProxyConfig::latency_ms`].
     #[serde(default)]
     pub latency_ms: Option<u64>,
+    /// See [`ProxyConfig::connection_latency_ms`].
+    #[serde(default)]
+    pub connection_latency_ms: Option<u64>,
     /// See [`ProxyConfig::block`].
     #[serde(default, deserialize_with = "present")]
     pub block: Option<Option<Filter>>,
@@ -59,6 +65,9 @@ impl ConfigPatch {
         if let Some(latency_ms) = self.latency_ms {
             config.latency_ms = latency_ms;
         }
+        if let Some(latency_ms) = self.connection_latency_ms {
+            config.connection_latency_ms = latency_ms;
+        }
         if let Some(block) = self.block {
             config.block = block;
         }
@@ -86,6 +95,10 @@ pub struct Filter {
     /// Exact query parameter `partNumber`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_number: Option<u32>,
+    /// Signed longer ago than so many seconds, by `X-Amz-Date` in the query and this machine's clock. A
+    /// request without it never matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_older_than_seconds: Option<u64>,
 }
 
 impl Filter {
@@ -96,6 +109,11 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|text| request.path.contains(text))
             && self.part_number.is_none_or(|n| request.part_number == Some(n))
+            && self.url_older_than_seconds.is_none_or(|seconds| {
+                request
+                    .signed_ms
+                    .is_some_and(|signed| now_ms() > signed.saturating_add(seconds.saturating_mul(1000)))
+            })
     }
 }
 
@@ -138,6 +156,9 @@ pub enum Fault {
         /// With the header that lets a page of another origin see it.
         cors: bool,
     },
+    /// 403 `AccessDenied` "Access Denied" without the header that lets a page of another origin see it,
+    /// as a store answers to a policy; the body is read and thrown away.
+    Forbidden,
     /// 200 with an `<Error>` of code `InternalError` as its body; nothing reaches the server.
     ErrorIn200,
     /// The connection is reset once so many bytes of the body have passed, or at its end.
@@ -157,11 +178,35 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every name that [`Self::counted_as`] gives.
+    pub(super) const COUNTED: [&'static str; 10] = [
+        "delay",
+        "slowDown",
+        "expiredUrl",
+        "expiredUrlWithoutCors",
+        "forbidden",
+        "errorIn200",
+        "reset",
+        "loseAnswer",
+        "truncateAnswer",
+        "stall",
+    ];
+
+    /// The kind's name; an expired URL that a page can't see is a kind of its own.
+    pub(super) fn counted_as(&self) -> &'static str {
+        match self {
+            Self::ExpiredUrl { cors: false } => "expiredUrlWithoutCors",
+            other => other.name(),
+        }
+    }
+
+    /// The kind's name as in the configuration.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Delay { .. } => "delay",
             Self::SlowDown => "slowDown",
             Self::ExpiredUrl { .. } => "expiredUrl",
+            Self::Forbidden => "forbidden",
             Self::ErrorIn200 => "errorIn200",
             Self::Reset { .. } => "reset",
             Self::LoseAnswer => "loseAnswer",
@@ -178,6 +223,8 @@ pub(super) struct RequestLine {
     pub(super) path: String,
     pub(super) part_number: Option<u32>,
     pub(super) upload_id: Option<String>,
+    /// When its URL was signed, ms since 1970.
+    pub(super) signed_ms: Option<u64>,
 }
 
 impl RequestLine {
@@ -195,6 +242,46 @@ impl RequestLine {
             path: path.to_owned(),
             part_number: parameter("partNumber").and_then(|value| value.parse().ok()),
             upload_id: parameter("uploadId"),
+            signed_ms: parameter("X-Amz-Date").and_then(|value| parse_amz_date(&value)),
+        }
+    }
+}
+
+/// ms since 1970 of `20260131T235959Z`, the one form that Signature Version 4 knows.
+fn parse_amz_date(text: &str) -> Option<u64> {
+    let digits = text.strip_suffix('Z')?.replacen('T', "", 1);
+    if digits.len() != 14 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| digits[range].parse::<u64>().ok();
+    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
+    let seconds = number(8..10)? * 3600 + number(10..12)? * 60 + number(12..14)?;
+    // Years begin in March here, so that the day that comes and goes is their last.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year.checked_sub(1)?, month + 9)
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
+    Some((days.checked_sub(719_469)? * 86_400 + seconds) * 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amz_dates_are_read_across_leap_days_and_nothing_else_is() {
+        for (text, seconds) in [
+            ("19700101T000000Z", 0),
+            ("20000229T120000Z", 951_825_600),
+            ("20240301T000000Z", 1_709_251_200),
+            ("20261231T235959Z", 1_798_761_599),
+        ] {
+            assert_eq!(parse_amz_date(text), Some(seconds * 1000), "{text}");
+        }
+        for text in ["", "20261231", "20261231T235959", "2026-12-31T23:59Z"] {
+            assert_eq!(parse_amz_date(text), None, "{text}");
         }
     }
 }

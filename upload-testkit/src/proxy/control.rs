@@ -27,6 +27,11 @@ pub(super) async fn connection(shared: &Shared, mut stream: TcpStream) {
         }
         route(shared, &head.start[0], &head.start[1], &body)
     };
+    reply(stream, status, &answer).await;
+}
+
+/// Sends a JSON answer and closes.
+pub(crate) async fn reply(mut stream: TcpStream, status: u16, answer: &Value) {
     let text = answer.to_string();
     let reply = format!(
         "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
@@ -42,6 +47,7 @@ fn route(shared: &Shared, method: &str, path: &str, body: &[u8]) -> (u16, Value)
     match (method, path) {
         ("GET", "/log") => (200, json!(shared.log.entries())),
         ("GET", "/in-flight") => (200, json!(shared.log.in_flight())),
+        ("GET", "/stats") => (200, json!(shared.log.stats())),
         ("GET", "/config") => (200, json!(*shared.config.borrow())),
         ("POST", "/reset-log") => {
             shared.log.reset();
@@ -56,7 +62,7 @@ fn route(shared: &Shared, method: &str, path: &str, body: &[u8]) -> (u16, Value)
         }
         _ => (
             404,
-            problem("try GET /log, /in-flight, /config or POST /config, /reset-log"),
+            problem("try GET /log, /in-flight, /stats, /config or POST /config, /reset-log"),
         ),
     }
 }

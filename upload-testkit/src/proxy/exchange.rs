@@ -61,7 +61,10 @@ impl Exchange<'_> {
     ) -> Result<bool, Cut> {
         let config = self.shared.config.borrow().clone();
         let delay_ms = match self.fault {
-            Some(Fault::Delay { ms }) => ms,
+            Some(Fault::Delay { ms }) => {
+                self.struck();
+                ms
+            }
             _ => 0,
         };
         let wait = Duration::from_millis(config.latency_ms.saturating_add(delay_ms));
@@ -161,16 +164,22 @@ impl Exchange<'_> {
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            self.shared
-                .log
-                .update(self.id, |entry| entry.body_bytes_forwarded += written as u64);
+            self.shared.log.forwarded(self.id, written as u64);
             bytes = &bytes[written..];
         }
         Ok(())
     }
 
+    /// Counts this request's fault.
+    fn struck(&self) {
+        if let Some(fault) = &self.fault {
+            self.shared.log.struck(fault);
+        }
+    }
+
     /// The moment of a fault that comes in the middle of a body.
     async fn strike(&self, client: &ReadHalf<'_>) -> Cut {
+        self.struck();
         if matches!(self.fault, Some(Fault::Stall { .. })) {
             client_gone(client).await;
             return Cut::Gone;
@@ -227,8 +236,14 @@ impl Exchange<'_> {
                 continue;
             }
             return match self.fault {
-                Some(Fault::LoseAnswer) => Err(Cut::Reset),
-                Some(Fault::TruncateAnswer) => Err(Cut::Gone),
+                Some(Fault::LoseAnswer) => {
+                    self.struck();
+                    Err(Cut::Reset)
+                }
+                Some(Fault::TruncateAnswer) => {
+                    self.struck();
+                    Err(Cut::Gone)
+                }
                 _ => Ok(head.closes() || matches!(body, Body::UntilClose)),
             };
         }
@@ -240,6 +255,7 @@ impl Exchange<'_> {
         self.forward_body(&mut read, &mut client.ahead, head.request_body(), None)
             .await?;
         write.write_all(answer.text.as_bytes()).await?;
+        self.struck();
         self.shared
             .log
             .update(self.id, |entry| entry.status = Some(answer.status));
@@ -256,6 +272,7 @@ impl Exchange<'_> {
                 true,
             ),
             Fault::ExpiredUrl { cors } => (403, "Forbidden", "AccessDenied", "Request has expired", *cors),
+            Fault::Forbidden => (403, "Forbidden", "AccessDenied", "Access Denied", false),
             Fault::ErrorIn200 => (
                 200,
                 "OK",

@@ -13,11 +13,11 @@ const CHUNK_LINE_BYTES_MAX: usize = 1024;
 
 /// Start line and headers, with the bytes they came as.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// As received, the empty line included.
     pub(super) bytes: Vec<u8>,
     /// The first line's words: method, target, version or version, status, reason.
-    pub(super) start: [String; 3],
+    pub(crate) start: [String; 3],
     headers: Vec<(String, String)>,
 }
 
@@ -94,7 +94,7 @@ impl Head {
 }
 
 /// Reads a head; bytes past it stay in `buffer`. `None` when the sender closed before its first byte.
-pub(super) async fn read_head<R: AsyncRead + Unpin>(
+pub(crate) async fn read_head<R: AsyncRead + Unpin>(
     reader: &mut R,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Option<Head>> {

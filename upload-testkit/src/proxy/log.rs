@@ -1,9 +1,12 @@
 //! What the proxy remembers of each request.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+
+use super::config::Fault;
 
 /// One request, in the order of arrival. The query, which may hold a signature, is left out but for
 /// `partNumber` and `uploadId`.
@@ -36,6 +39,30 @@ pub struct LogEntry {
     pub fault: Option<&'static str>,
 }
 
+/// Sums since the start; a reset of the log leaves them as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyStats {
+    /// Requests whose head was read.
+    pub requests: u64,
+    /// Bytes of bodies that the server's side of their connections has taken.
+    pub body_bytes_forwarded: u64,
+    /// How often each kind of fault has struck: once its delay began, its answer was written, its
+    /// connection was cut. A fault that was drawn for a request whose client gave up before is none.
+    /// Every kind is listed, `expiredUrlWithoutCors` apart from `expiredUrl`.
+    pub faults: BTreeMap<&'static str, u64>,
+}
+
+impl Default for ProxyStats {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            body_bytes_forwarded: 0,
+            faults: Fault::COUNTED.map(|kind| (kind, 0)).into(),
+        }
+    }
+}
+
 /// All requests since the start or the last reset.
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -44,7 +71,7 @@ pub(super) struct Log {
 
 #[derive(Debug, Default)]
 struct Inner {
-    last_id: u64,
+    stats: ProxyStats,
     entries: Vec<LogEntry>,
 }
 
@@ -67,10 +94,26 @@ impl Log {
     /// Enters a request; its id is set here.
     pub(super) fn begin(&self, mut entry: LogEntry) -> u64 {
         let mut inner = self.lock();
-        inner.last_id += 1;
-        entry.id = inner.last_id;
+        inner.stats.requests += 1;
+        entry.id = inner.stats.requests;
+        let id = entry.id;
         inner.entries.push(entry);
-        inner.last_id
+        id
+    }
+
+    /// Counts bytes of a body that were passed on.
+    pub(super) fn forwarded(&self, id: u64, size_bytes: u64) {
+        self.lock().stats.body_bytes_forwarded += size_bytes;
+        self.update(id, |entry| entry.body_bytes_forwarded += size_bytes);
+    }
+
+    /// Counts a fault that has struck.
+    pub(super) fn struck(&self, fault: &Fault) {
+        *self.lock().stats.faults.entry(fault.counted_as()).or_default() += 1;
+    }
+
+    pub(super) fn stats(&self) -> ProxyStats {
+        self.lock().stats.clone()
     }
 
     pub(super) fn update(&self, id: u64, change: impl FnOnce(&mut LogEntry)) {

@@ -4,13 +4,13 @@
 //! rate of uploads, holds requests open, injects faults, and logs each request with the exact number of
 //! body bytes that the server's side of the connection has taken. It speaks no TLS.
 //!
-//! Control is HTTP with JSON bodies: `GET /log`, `GET /in-flight`, `GET /config`, `POST /config` with a
-//! [`ConfigPatch`], `POST /reset-log`.
+//! Control is HTTP with JSON bodies: `GET /log`, `GET /in-flight`, `GET /stats`, `GET /config`, `POST
+//! /config` with a [`ConfigPatch`], `POST /reset-log`.
 
 mod config;
 mod control;
 mod exchange;
-mod http;
+pub(crate) mod http;
 mod log;
 mod rate;
 
@@ -24,7 +24,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use self::config::{ConfigPatch, Fault, FaultRule, Filter, ProxyConfig};
-pub use self::log::LogEntry;
+pub use self::log::{LogEntry, ProxyStats};
+
+pub(crate) use self::control::reply;
 
 use self::config::RequestLine;
 use self::exchange::{Cut, Exchange, Peer};
@@ -106,6 +108,11 @@ impl Proxy {
     /// The requests that have not ended.
     pub fn in_flight(&self) -> Vec<LogEntry> {
         self.shared.log.in_flight()
+    }
+
+    /// Sums over all requests since the start.
+    pub fn stats(&self) -> ProxyStats {
+        self.shared.log.stats()
     }
 
     /// Forgets the requests that have ended. Those in flight stay, with what they have sent so far.
@@ -259,6 +266,10 @@ async fn connection(shared: &Shared, stream: TcpStream) {
     // Without it the last slice of a body waits for an acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;
+    }
+    let handshake = Duration::from_millis(shared.config.borrow().connection_latency_ms);
+    if !handshake.is_zero() {
+        tokio::time::sleep(handshake).await;
     }
     let mut client = Peer {
         stream,
