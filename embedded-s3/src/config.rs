@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How to open an [`EmbeddedS3`](crate::EmbeddedS3).
 #[derive(Clone)]
@@ -20,6 +22,42 @@ pub struct EmbeddedS3Config {
     /// Origins whose pages may read answers, such as `http://127.0.0.1:4000`. Empty, the default,
     /// allows every origin: each request must be signed, so an origin alone opens nothing.
     pub allowed_origins: Vec<String>,
+    /// For tests of sizes that no disk holds: bodies are hashed and checked as ever, then thrown away
+    /// and counted here. In their place stand sparse files of the same size, so objects read back as
+    /// zeros. Default none.
+    pub discard: Option<Discarded>,
+}
+
+/// What a store that keeps no bytes has taken. Clones share the counts.
+#[derive(Debug, Clone, Default)]
+pub struct Discarded {
+    counts: Arc<DiscardedCounts>,
+}
+
+#[derive(Debug, Default)]
+struct DiscardedCounts {
+    bytes: AtomicU64,
+    bodies: AtomicU64,
+}
+
+impl Discarded {
+    /// Bytes of bodies, those of refused and broken-off requests too.
+    pub fn bytes(&self) -> u64 {
+        self.counts.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bodies that were read to their end, refused afterwards or not.
+    pub fn bodies(&self) -> u64 {
+        self.counts.bodies.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_bytes(&self, size_bytes: usize) {
+        self.counts.bytes.fetch_add(size_bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_body(&self) {
+        self.counts.bodies.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl EmbeddedS3Config {
@@ -36,6 +74,7 @@ impl EmbeddedS3Config {
             region: "us-east-1".to_owned(),
             buckets: Vec::new(),
             allowed_origins: Vec::new(),
+            discard: None,
         }
     }
 }
@@ -49,6 +88,7 @@ impl fmt::Debug for EmbeddedS3Config {
             .field("region", &self.region)
             .field("buckets", &self.buckets)
             .field("allowed_origins", &self.allowed_origins)
+            .field("discard", &self.discard)
             .finish()
     }
 }

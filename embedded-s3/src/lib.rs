@@ -43,5 +43,5 @@ mod s3;
 mod serve;
 mod store;
 
-pub use config::{EmbeddedS3Config, OpenError};
+pub use config::{Discarded, EmbeddedS3Config, OpenError};
 pub use serve::{EmbeddedS3, ServeError};

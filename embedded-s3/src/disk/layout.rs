@@ -2,17 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::Discarded;
+
 /// The paths below one data folder. Bucket names have passed S3's rules, so they are safe names.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     root: PathBuf,
+    discard: Option<Discarded>,
 }
 
 impl Layout {
-    pub(crate) fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path, discard: Option<Discarded>) -> Self {
         Self {
             root: root.to_path_buf(),
+            discard,
         }
+    }
+
+    /// Where bodies are counted instead of kept; `None` in a store that keeps them.
+    pub(crate) fn discard(&self) -> Option<&Discarded> {
+        self.discard.as_ref()
     }
 
     pub(crate) fn root(&self) -> &Path {

@@ -9,6 +9,7 @@ use s3s::dto::StreamingBlob;
 
 use super::{Discard, Layout, Trash, blocking};
 use crate::checksum::{Digest, Digests};
+use crate::config::Discarded;
 use crate::store::StoreError;
 
 /// Bytes gathered before they are handed to a blocking thread: large enough that the hand-over
@@ -26,6 +27,7 @@ struct Writer {
     file: File,
     digest: Digest,
     path: Discard,
+    discard: Option<Discarded>,
 }
 
 /// Writes `body` to a temporary file, hashing with `digest`, and syncs it.
@@ -40,11 +42,13 @@ pub(crate) async fn stage(
     size_max_bytes: u64,
 ) -> Result<Staged, StoreError> {
     let path = trash.guard(layout.tmp_unique());
+    let discard = layout.discard().cloned();
     let mut writing = tokio::task::spawn_blocking(move || {
         Ok(Writer {
             file: File::create_new(path.path())?,
             digest,
             path,
+            discard,
         })
     });
     let mut batch = Vec::new();
@@ -68,6 +72,10 @@ pub(crate) async fn stage(
     let writer = settled(writing).await?;
     blocking(move || {
         let mut writer = writer.append(&batch)?;
+        if let Some(discard) = &writer.discard {
+            writer.file.set_len(total_bytes)?;
+            discard.count_body();
+        }
         writer.file.flush()?;
         writer.file.sync_all()?;
         Ok(Staged {
@@ -99,7 +107,10 @@ impl Writer {
     fn append(mut self, batch: &[Bytes]) -> io::Result<Self> {
         for bytes in batch {
             self.digest.update(bytes);
-            self.file.write_all(bytes)?;
+            match &self.discard {
+                Some(discard) => discard.count_bytes(bytes.len()),
+                None => self.file.write_all(bytes)?,
+            }
         }
         Ok(self)
     }

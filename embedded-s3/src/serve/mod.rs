@@ -19,6 +19,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{EmbeddedS3Config, OpenError};
+use crate::disk::Layout;
 use crate::s3::Api;
 use crate::store::Store;
 
@@ -78,8 +79,9 @@ impl EmbeddedS3 {
             }
         }
         let cors = Cors::new(&config.allowed_origins)?;
-        let (root, buckets) = (config.data_dir.clone(), config.buckets.clone());
-        let opening = tokio::task::spawn_blocking(move || Store::open(&root, &buckets));
+        let layout = Layout::new(&config.data_dir, config.discard.clone());
+        let buckets = config.buckets.clone();
+        let opening = tokio::task::spawn_blocking(move || Store::open(layout, &buckets));
         let store = opening.await.map_err(|error| OpenError::Io {
             action: "open",
             path: config.data_dir.clone(),

@@ -53,12 +53,12 @@ impl Sequence {
 
 impl Store {
     /// Opens the folder, sweeps what a killed process left half-written, and rebuilds the indexes.
-    pub(crate) fn open(root: &Path, buckets: &[String]) -> Result<Self, OpenError> {
-        let layout = Layout::new(root);
+    pub(crate) fn open(layout: Layout, buckets: &[String]) -> Result<Self, OpenError> {
         let io = |action, path: &Path| {
             let path = path.to_path_buf();
             move |source| OpenError::Io { action, path, source }
         };
+        let root = layout.root();
         fs::create_dir_all(layout.buckets()).map_err(io("make folder", root))?;
         let lock = lock_folder(&layout)?;
         match fs::remove_dir_all(layout.tmp()) {
@@ -67,7 +67,7 @@ impl Store {
             }
             _ => fs::create_dir(layout.tmp()).map_err(io("make folder", &layout.tmp()))?,
         }
-        sync_dir(layout.root()).map_err(io("sync folder", root))?;
+        sync_dir(root).map_err(io("sync folder", root))?;
         let trash = Trash::start().map_err(io("start a thread for", root))?;
 
         let found = recover::recover(&layout, &trash).map_err(io("read folder", root))?;

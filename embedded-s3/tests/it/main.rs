@@ -11,6 +11,7 @@ mod access;
 mod common;
 mod complete;
 mod cors;
+mod discard;
 mod keys;
 mod kill;
 mod listing;
