@@ -2,10 +2,13 @@
 //!
 //! - [`proxy`]: a fault-injecting HTTP proxy to put in front of an S3 server.
 //! - [`sim`]: the upload engine in a simulated world, from a seed.
+//! - [`sink`]: an S3 server that checks everything and keeps nothing.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod proxy;
 pub mod sim;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod sink;
 
 #[cfg(feature = "session-store")]
 pub mod session_store;

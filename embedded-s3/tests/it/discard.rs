@@ -23,9 +23,10 @@ fn disk_usage_bytes(folder: &Path) -> u64 {
         .map(|entry| {
             let entry = entry.expect("an entry");
             let meta = entry.metadata().expect("its size");
-            match meta.is_dir() {
-                true => disk_usage_bytes(&entry.path()),
-                false => meta.blocks() * 512,
+            if meta.is_dir() {
+                disk_usage_bytes(&entry.path())
+            } else {
+                meta.blocks() * 512
             }
         })
         .sum()
