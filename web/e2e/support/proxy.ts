@@ -17,13 +17,54 @@ export interface ProxiedRequest {
   readonly endMs: number | null;
   /** It ended before the whole answer reached the client. */
   readonly cutOff: boolean;
+  /** The kind of fault it met. */
+  readonly fault: FaultKind['kind'] | null;
+}
+
+/** Which requests are meant; all that is given must hold. */
+export interface RequestFilter {
+  readonly method?: string;
+  readonly pathContains?: string;
+  readonly partNumber?: number;
+  /** Signed longer ago than this, by `X-Amz-Date`. */
+  readonly urlOlderThanSeconds?: number;
+}
+
+export type FaultKind =
+  | { readonly kind: 'delay'; readonly ms: number }
+  | { readonly kind: 'slowDown' | 'forbidden' | 'errorIn200' | 'loseAnswer' | 'truncateAnswer' }
+  | { readonly kind: 'expiredUrl'; readonly cors: boolean }
+  | { readonly kind: 'reset' | 'stall'; readonly afterBytes: number };
+
+export interface FaultRule {
+  readonly match?: RequestFilter;
+  readonly fault: FaultKind;
+  /** 0 to 1; 1 where nothing is given. */
+  readonly probability?: number;
+  /** Strikes so many times and then never again. */
+  readonly next?: number;
+}
+
+export interface ProxyStats {
+  readonly requests: number;
+  readonly bodyBytesForwarded: number;
+  /** How often each kind has struck; every kind is listed. */
+  readonly faults: Readonly<Record<string, number>>;
 }
 
 export interface ProxySettings {
   /** Cap on request bodies over all connections; `null` for none. */
   readonly uploadBytesPerSecond?: number | null;
   /** Requests that match stay open without moving a byte. */
-  readonly block?: { readonly method?: string; readonly pathContains?: string } | null;
+  readonly block?: RequestFilter | null;
+  /** Wait in ms before each request is passed on. */
+  readonly latencyMs?: number;
+  /** Wait in ms before the first request of a connection is read. */
+  readonly connectionLatencyMs?: number;
+  /** Tried in order for each request. */
+  readonly faults?: readonly FaultRule[];
+  /** Seed of the faults' dice. */
+  readonly seed?: number;
 }
 
 export class FaultProxy {
@@ -58,6 +99,16 @@ export class FaultProxy {
   /** Every PUT so far: parts, and files that are one part. */
   async puts(): Promise<ProxiedRequest[]> {
     return (await this.log()).filter((request) => request.method === 'PUT');
+  }
+
+  /** The PUTs that have not ended. */
+  async putsInFlight(): Promise<ProxiedRequest[]> {
+    const requests = (await this.#call('GET', '/in-flight')) as ProxiedRequest[];
+    return requests.filter((request) => request.method === 'PUT');
+  }
+
+  stats(): Promise<ProxyStats> {
+    return this.#call('GET', '/stats') as Promise<ProxyStats>;
   }
 
   stop(): Promise<void> {

@@ -1,4 +1,4 @@
-/** A client of the store, independent of the project: Signature Version 4 by hand, GET only. */
+/** A client of the store, independent of the project: Signature Version 4 by hand. */
 import { createHash, createHmac } from 'node:crypto';
 
 /** Where the store is and how to sign for it. */
@@ -17,11 +17,23 @@ export interface StoredObject {
   readonly sizeBytes: number;
 }
 
+/** What a HEAD tells of an object. */
+export interface ObjectHead {
+  readonly sizeBytes: number;
+  readonly crc64nvme: string | null;
+}
+
+/** A multipart upload that is neither completed nor aborted. */
+export interface OpenUpload {
+  readonly key: string;
+  readonly uploadId: string;
+}
+
 const EMPTY_SHA256 = createHash('sha256').digest('hex');
 
 /** Reads an object to its end; `undefined` when there is none. */
 export async function readObject(store: StoreAccess, key: string): Promise<StoredObject | undefined> {
-  const response = await signedGet(store, `/${store.bucket}/${key}`, {});
+  const response = await signedCall(store, 'GET', objectPath(store, key));
   if (response.status === 404) return undefined;
   if (!response.ok || !response.body)
     throw new Error(`GET ${key}: ${response.status} ${await response.text()}`);
@@ -34,29 +46,80 @@ export async function readObject(store: StoreAccess, key: string): Promise<Store
   return { sha256: hash.digest('hex'), sizeBytes };
 }
 
-/** Keys of all objects of the bucket, up to a thousand. */
+/** Asks for an object's size and checksum; `undefined` when there is none. */
+export async function headObject(store: StoreAccess, key: string): Promise<ObjectHead | undefined> {
+  const response = await signedCall(
+    store,
+    'HEAD',
+    objectPath(store, key),
+    {},
+    { 'x-amz-checksum-mode': 'ENABLED' },
+  );
+  if (response.status === 404) return undefined;
+  if (!response.ok) throw new Error(`HEAD ${key}: ${response.status}`);
+  return {
+    sizeBytes: Number(response.headers.get('content-length')),
+    crc64nvme: response.headers.get('x-amz-checksum-crc64nvme'),
+  };
+}
+
+/** Keys of all objects of the bucket. */
 export async function listKeys(store: StoreAccess): Promise<string[]> {
-  const xml = await signedText(store, { 'list-type': '2' });
-  return [...xml.matchAll(/<Key>([^<]*)<\/Key>/g)].map((match) => unescapeXml(match[1] ?? ''));
+  const keys: string[] = [];
+  for (let token: string | undefined = ''; token !== undefined; ) {
+    const query: Record<string, string> = { 'list-type': '2', ...(token && { 'continuation-token': token }) };
+    const xml = await signedText(store, query);
+    keys.push(...elements(xml, 'Key'));
+    [token] = elements(xml, 'NextContinuationToken');
+  }
+  return keys;
+}
+
+/** The multipart uploads that are neither completed nor aborted, up to a thousand. */
+export async function listOpenUploads(store: StoreAccess): Promise<OpenUpload[]> {
+  const xml = await signedText(store, { uploads: '' });
+  return elements(xml, 'Upload').map((upload) => ({
+    key: elements(upload, 'Key')[0] ?? '',
+    uploadId: elements(upload, 'UploadId')[0] ?? '',
+  }));
 }
 
 /** Number of multipart uploads that are neither completed nor aborted. */
 export async function countOpenUploads(store: StoreAccess): Promise<number> {
-  const xml = await signedText(store, { uploads: '' });
-  return [...xml.matchAll(/<Upload>/g)].length;
+  return (await listOpenUploads(store)).length;
+}
+
+/** Aborts a multipart upload behind the server's back. */
+export async function abortUpload(store: StoreAccess, upload: OpenUpload): Promise<void> {
+  const { key, uploadId } = upload;
+  const response = await signedCall(store, 'DELETE', objectPath(store, key), { uploadId });
+  if (response.status !== 204)
+    throw new Error(`abort of ${key}: ${response.status} ${await response.text()}`);
+}
+
+function objectPath(store: StoreAccess, key: string): string {
+  return `/${store.bucket}/${key}`;
+}
+
+/** The contents of every element of this name that holds no other of it. */
+function elements(xml: string, name: string): string[] {
+  const found = xml.matchAll(new RegExp(`<${name}>(.*?)</${name}>`, 'gs'));
+  return [...found].map((match) => unescapeXml(match[1] ?? ''));
 }
 
 async function signedText(store: StoreAccess, query: Readonly<Record<string, string>>): Promise<string> {
-  const response = await signedGet(store, `/${store.bucket}`, query);
+  const response = await signedCall(store, 'GET', `/${store.bucket}`, query);
   const text = await response.text();
   if (!response.ok) throw new Error(`GET ${store.bucket}: ${response.status} ${text}`);
   return text;
 }
 
-function signedGet(
+function signedCall(
   store: StoreAccess,
+  method: 'GET' | 'HEAD' | 'DELETE',
   path: string,
-  query: Readonly<Record<string, string>>,
+  query: Readonly<Record<string, string>> = {},
+  extra: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
   const time = `${new Date().toISOString().replace(/[-:]|\.\d+/g, '')}`;
   const scope = `${time.slice(0, 8)}/${store.region}/s3/aws4_request`;
@@ -68,11 +131,12 @@ function signedGet(
   const headers = {
     host: new URL(store.endpoint).host,
     'x-amz-content-sha256': EMPTY_SHA256,
+    ...extra,
     'x-amz-date': time,
   };
   const names = Object.keys(headers).join(';');
   const canonical = [
-    'GET',
+    method,
     uri,
     search,
     ...Object.entries(headers).map(([name, value]) => `${name}:${value}`),
@@ -89,6 +153,7 @@ function signedGet(
   const signature = createHmac('sha256', key).update(toSign).digest('hex');
   const authorization = `AWS4-HMAC-SHA256 Credential=${store.accessKey}/${scope}, SignedHeaders=${names}, Signature=${signature}`;
   return fetch(`${store.endpoint}${uri}${search ? `?${search}` : ''}`, {
+    method,
     headers: { ...headers, authorization },
   });
 }

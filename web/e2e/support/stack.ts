@@ -14,6 +14,10 @@ export interface StackOptions {
   readonly uploadBytesPerSecond?: number;
   /** Put a proxy in front of the server as well, and open the page through it. */
   readonly serverProxy?: boolean;
+  /** A store that checks everything and keeps nothing, for sizes that no disk holds. */
+  readonly sink?: boolean;
+  /** Settings of the server by environment variable, over those of a test. */
+  readonly serverEnv?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -24,6 +28,7 @@ export class Stack {
   readonly storeProxy: FaultProxy;
   readonly serverProxy: FaultProxy | undefined;
   readonly #folder: string;
+  readonly #options: StackOptions;
   readonly #storeAddress: string;
   readonly #serverAddress: string;
   #store: Running | undefined;
@@ -31,10 +36,12 @@ export class Stack {
 
   private constructor(
     folder: string,
+    options: StackOptions,
     addresses: { readonly store: string; readonly server: string },
     proxies: { readonly store: FaultProxy; readonly server: FaultProxy | undefined },
   ) {
     this.#folder = folder;
+    this.#options = options;
     this.#storeAddress = addresses.store;
     this.#serverAddress = addresses.server;
     this.storeProxy = proxies.store;
@@ -46,6 +53,7 @@ export class Stack {
     const server = `127.0.0.1:${await freePort()}`;
     const stack = new Stack(
       folder,
+      options,
       { store, server },
       {
         store: await FaultProxy.start(store),
@@ -92,7 +100,8 @@ export class Stack {
       '--bucket',
       BUCKET,
     ];
-    this.#store = await start('embedded-s3', args, env, () => answers(`http://${this.#storeAddress}/`));
+    const program = this.#options.sink ? 's3-sink' : 'embedded-s3';
+    this.#store = await start(program, args, env, () => answers(`http://${this.#storeAddress}/`));
   }
 
   async startServer(): Promise<void> {
@@ -106,6 +115,7 @@ export class Stack {
       HOLDFAST_S3_PUBLIC_ENDPOINT: `http://${this.storeProxy.address}`,
       AWS_ACCESS_KEY_ID: ACCESS_KEY,
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
+      ...this.#options.serverEnv,
     };
     this.#server = await start('presign-server', [], env, () =>
       answers(`http://${this.#serverAddress}/health`),
