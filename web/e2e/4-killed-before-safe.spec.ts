@@ -1,4 +1,4 @@
-import type { BrowserContext } from '@playwright/test';
+import { limitQuota } from './support/browsers.ts';
 import { MIB, type TestFile } from './support/files.ts';
 import { poll } from './support/processes.ts';
 import { partOf, storedTwice } from './support/proxy.ts';
@@ -19,7 +19,7 @@ async function killedBeforeSafe(
   const file = scenario.file('thesis.pdf', FILE_BYTES, 4);
   let limited = false;
   const visitor = scenario.visitor(stack, async (context) => {
-    if (!limited) await limitQuota(context, stack.url);
+    if (!limited) await limitQuota(context, stack.url, QUOTA_BYTES);
     limited = true;
   });
   const page = await visitor.open();
@@ -37,13 +37,6 @@ async function killedBeforeSafe(
   await visitor.kill();
   await stack.storeProxy.configure({ uploadBytesPerSecond: null });
   return { stack, visitor, file, stored };
-}
-
-async function limitQuota(context: BrowserContext, origin: string): Promise<void> {
-  const [page] = context.pages();
-  if (!page) throw new Error('the browser has no page');
-  const session = await context.newCDPSession(page);
-  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: QUOTA_BYTES });
 }
 
 async function choose(page: UploadsPage, original: TestFile, chosen: TestFile): Promise<void> {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { BrowserContext } from '@playwright/test';
 
 /** Where distributions put Chromium. Playwright's own download is not used: setup installs the system's. */
 const CHROMIUM_PATHS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -25,4 +26,12 @@ export function chromiumPath(): string {
     );
   }
   return found;
+}
+
+/** Tells the browser that the origin may keep only so many bytes. */
+export async function limitQuota(context: BrowserContext, origin: string, quotaSize: number): Promise<void> {
+  const [page] = context.pages();
+  if (!page) throw new Error('the browser has no page');
+  const session = await context.newCDPSession(page);
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize });
 }
