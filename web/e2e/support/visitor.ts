@@ -7,7 +7,8 @@ import { findProcess, killTree, poll } from './processes.ts';
 import { UploadsPage } from './uploads-page.ts';
 
 export class Visitor {
-  readonly #profile: string;
+  /** The profile's folder. */
+  readonly profile: string;
   readonly #url: string;
   readonly #prepare: (context: BrowserContext) => Promise<unknown>;
   #context: BrowserContext | undefined;
@@ -18,7 +19,7 @@ export class Visitor {
     url: string,
     prepare: (context: BrowserContext) => Promise<unknown> = async () => undefined,
   ) {
-    this.#profile = profile;
+    this.profile = profile;
     this.#url = url;
     this.#prepare = prepare;
     mkdirSync(profile, { recursive: true });
@@ -37,14 +38,14 @@ export class Visitor {
   /** The whole browser dies, as by a power cut. */
   async kill(): Promise<void> {
     const context = this.#context;
-    const pid = findProcess(`--user-data-dir=${this.#profile}`);
+    const pid = findProcess(`--user-data-dir=${this.profile}`);
     if (!context || pid === undefined) throw new Error('no browser is running to be killed');
     const closed = new Promise((resolve) => context.once('close', resolve));
     killTree(pid);
     await closed;
     this.#context = undefined;
     await poll(
-      () => (findProcess(this.#profile) === undefined ? true : undefined),
+      () => (findProcess(this.profile) === undefined ? true : undefined),
       10_000,
       () => 'some process of the killed browser lives on',
     );
@@ -62,7 +63,7 @@ export class Visitor {
   }
 
   async #launch(): Promise<BrowserContext> {
-    const context = await chromium.launchPersistentContext(this.#profile, {
+    const context = await chromium.launchPersistentContext(this.profile, {
       executablePath: chromiumPath(),
       args: [...CHROMIUM_FLAGS],
       viewport: { width: 1280, height: 900 },
