@@ -16,13 +16,15 @@ export interface StackOptions {
   readonly serverProxy?: boolean;
   /** A store that checks everything and keeps nothing, for sizes that no disk holds. */
   readonly sink?: boolean;
+  /** Let clients reach the store itself, where the proxy would be what is measured. */
+  readonly pastStoreProxy?: boolean;
   /** Settings of the server by environment variable, over those of a test. */
   readonly serverEnv?: Readonly<Record<string, string>>;
 }
 
 /**
  * A store and a server with their data in one folder, each to be killed and started again at the same
- * address. Clients reach the store through {@link Stack.storeProxy} only; the server goes past it.
+ * address. Clients reach the store through {@link Stack.storeProxy}; the server goes past it.
  */
 export class Stack {
   readonly storeProxy: FaultProxy;
@@ -105,6 +107,7 @@ export class Stack {
   }
 
   async startServer(): Promise<void> {
+    const publicStore = this.#options.pastStoreProxy ? this.#storeAddress : this.storeProxy.address;
     const env = {
       HOLDFAST_LISTEN: this.#serverAddress,
       HOLDFAST_DATA_DIR: join(this.#folder, 'server'),
@@ -112,7 +115,7 @@ export class Stack {
       HOLDFAST_S3_BUCKET: BUCKET,
       HOLDFAST_S3_REGION: REGION,
       HOLDFAST_S3_ENDPOINT: `http://${this.#storeAddress}`,
-      HOLDFAST_S3_PUBLIC_ENDPOINT: `http://${this.storeProxy.address}`,
+      HOLDFAST_S3_PUBLIC_ENDPOINT: `http://${publicStore}`,
       AWS_ACCESS_KEY_ID: ACCESS_KEY,
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
       ...this.#options.serverEnv,
