@@ -16,10 +16,11 @@ export interface Running {
 
 const START_MS_MAX = 20_000;
 
-/** Where cargo puts the binaries that the tests run. */
+/** Where cargo puts the binaries that the tests run; benchmarks set `HOLDFAST_TEST_PROFILE=release`. */
 export function binaryPath(name: string): string {
   const cache = process.env.HOLDFAST_CACHE_DIR ?? join(homedir(), '.cache/holdfast');
-  const path = join(process.env.CARGO_TARGET_DIR ?? join(cache, 'target'), 'debug', name);
+  const profile = process.env.HOLDFAST_TEST_PROFILE ?? 'debug';
+  const path = join(process.env.CARGO_TARGET_DIR ?? join(cache, 'target'), profile, name);
   if (!existsSync(path)) throw new Error(`${path} is missing: run cargo build, or npm run test:e2e`);
   return path;
 }

@@ -89,6 +89,12 @@ export async function countOpenUploads(store: StoreAccess): Promise<number> {
   return (await listOpenUploads(store)).length;
 }
 
+/** Deletes an object. */
+export async function deleteObject(store: StoreAccess, key: string): Promise<void> {
+  const response = await signedCall(store, 'DELETE', objectPath(store, key));
+  if (response.status !== 204) throw new Error(`DELETE ${key}: ${response.status} ${await response.text()}`);
+}
+
 /** Aborts a multipart upload behind the server's back. */
 export async function abortUpload(store: StoreAccess, upload: OpenUpload): Promise<void> {
   const { key, uploadId } = upload;
@@ -147,10 +153,7 @@ function signedCall(
   const toSign = ['AWS4-HMAC-SHA256', time, scope, createHash('sha256').update(canonical).digest('hex')].join(
     '\n',
   );
-  const key = scope
-    .split('/')
-    .reduce((secret: string | Buffer, text) => hmac(secret, text), `AWS4${store.secretKey}`);
-  const signature = createHmac('sha256', key).update(toSign).digest('hex');
+  const signature = signText(signingKey(store, scope), toSign).toString('hex');
   const authorization = `AWS4-HMAC-SHA256 Credential=${store.accessKey}/${scope}, SignedHeaders=${names}, Signature=${signature}`;
   return fetch(`${store.endpoint}${uri}${search ? `?${search}` : ''}`, {
     method,
@@ -158,12 +161,19 @@ function signedCall(
   });
 }
 
-function hmac(key: string | Buffer, text: string): Buffer {
+/** The key that signs within a scope: `date/region/s3/aws4_request`. */
+export function signingKey(store: StoreAccess, scope: string): string | Buffer {
+  return scope
+    .split('/')
+    .reduce((secret: string | Buffer, text) => signText(secret, text), `AWS4${store.secretKey}`);
+}
+
+export function signText(key: string | Buffer, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }
 
 /** RFC 3986, as Signature Version 4 wants it: all but unreserved characters. */
-function encode(text: string): string {
+export function encode(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -78,6 +78,11 @@ export class Stack {
     return `http://${this.serverProxy?.address ?? this.#serverAddress}`;
   }
 
+  /** Where clients reach the store, without a slash at its end. */
+  get publicStoreUrl(): string {
+    return `http://${this.#options.pastStoreProxy ? this.#storeAddress : this.storeProxy.address}`;
+  }
+
   /** How to read the store without going through anything that is tested. */
   get access(): StoreAccess {
     return {
@@ -107,7 +112,6 @@ export class Stack {
   }
 
   async startServer(): Promise<void> {
-    const publicStore = this.#options.pastStoreProxy ? this.#storeAddress : this.storeProxy.address;
     const env = {
       HOLDFAST_LISTEN: this.#serverAddress,
       HOLDFAST_DATA_DIR: join(this.#folder, 'server'),
@@ -115,7 +119,7 @@ export class Stack {
       HOLDFAST_S3_BUCKET: BUCKET,
       HOLDFAST_S3_REGION: REGION,
       HOLDFAST_S3_ENDPOINT: `http://${this.#storeAddress}`,
-      HOLDFAST_S3_PUBLIC_ENDPOINT: `http://${publicStore}`,
+      HOLDFAST_S3_PUBLIC_ENDPOINT: this.publicStoreUrl,
       AWS_ACCESS_KEY_ID: ACCESS_KEY,
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
       ...this.#options.serverEnv,
