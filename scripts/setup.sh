@@ -55,7 +55,7 @@ install_toolchain() {
     "Try: rustup toolchain install $RUST_VERSION --profile minimal -c clippy -c rustfmt --target $WASM_TARGET"
 }
 
-npm_fingerprint() { cat package-lock.json package.json web/package.json .npmrc | cksum; node --version; }
+npm_fingerprint() { cat package-lock.json package.json web/package.json web/bench/package.json .npmrc | cksum; node --version; }
 
 install_npm_packages() {
   local stamp=node_modules/.holdfast-installed
