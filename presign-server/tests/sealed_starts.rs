@@ -141,6 +141,8 @@ async fn thousand_files_just_started_cost_the_store_no_look() {
         ..SEALER_TIMING
     };
     world.run_sealer_at(timing);
+    // The search that a sealer begins with is over.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let mut first = None;
     for _ in 0..10 {
         let starts: Vec<Value> = (0..100)

@@ -27,7 +27,9 @@ const PAGE_LENGTH: usize = 500;
 ///
 /// A session that started sealed is only found by the search, and looked at when it is older than
 /// `delay_sending`: by default 30 to 60 s after its start. A client that is still there has completed it
-/// by then, and a thousand small files cost the store no look at all. What is not whole then is looked
+/// by then, and a thousand small files cost the store no look at all. Only the search that a sealer
+/// begins with looks at once: what it finds may have been about to be completed by a process that was
+/// killed. What is not whole then is looked
 /// at again when the rest can be there by the pace just seen, and where nothing came, after twice the
 /// wait before: an abandoned session costs less than 200 looks in a lease of seven days.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +73,8 @@ pub struct Sealer {
     timing: SealerTiming,
     watched: HashMap<SessionId, Watch>,
     working: JoinSet<(SessionId, Outcome)>,
+    /// Whether the session store was searched since this sealer began.
+    searched: bool,
     /// At most one task; it may be dropped at any point.
     forgetting: JoinSet<()>,
 }
@@ -111,6 +115,7 @@ impl Sealer {
             timing,
             watched: HashMap::new(),
             working: JoinSet::new(),
+            searched: false,
             forgetting: JoinSet::new(),
         }
     }
@@ -221,9 +226,11 @@ impl Sealer {
 
     async fn search(&mut self) {
         let (delay, now_ms) = (self.timing.delay_sending, self.uploads.now_ms());
+        let age_wanted = if self.searched { delay } else { Duration::ZERO };
+        self.searched = true;
         self.watch_each(StateKind::Sealed, delay, |session| {
             let age_ms = u64::try_from(now_ms.saturating_sub(session.created_at_ms)).unwrap_or(0);
-            Some(delay.saturating_sub(Duration::from_millis(age_ms)))
+            Some(age_wanted.saturating_sub(Duration::from_millis(age_ms)))
         })
         .await;
         let delay = self.timing.delay_min;
