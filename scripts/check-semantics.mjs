@@ -14,7 +14,7 @@ function* sources(folder) {
 
 const rows = readFileSync('docs/semantics.md', 'utf8')
   .split('\n')
-  .filter((line) => line.startsWith('| ') && !line.startsWith('| promise'));
+  .filter((line) => line.startsWith('| ') && !/^\| (promise|what happens) /.test(line));
 const names = rows.flatMap(
   (row) =>
     row
