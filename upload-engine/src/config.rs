@@ -47,7 +47,7 @@ impl Default for EngineConfig {
             parts_in_flight_max: 6,
             active_uploads_max: 16,
             active_small_uploads_max: 200,
-            shared_calls_max: 2,
+            shared_calls_max: 1,
             sign_batch_parts_max: 32,
             stage_actions_max: 2,
             stall_timeout_ms: 30_000,

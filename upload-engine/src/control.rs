@@ -203,7 +203,7 @@ impl Upload {
         };
         let is_shared = matches!(call, ControlCall::Start | ControlCall::Complete);
         if is_shared && self.parts.layout().is_single() {
-            cx.calls.want(call, self.id);
+            cx.calls.want(cx.now, call, self.id);
             return;
         }
         let Some(action) = self.control_action(cx, call) else {

@@ -8,6 +8,7 @@ use upload_protocol::{
 };
 
 use crate::action::{Action, ActionId, Command, Event, Input, Outcome, Output, SourceId, StagedPart};
+use crate::calls::Gate;
 use crate::config::EngineConfig;
 use crate::context::Context;
 use crate::control::ControlCall;
@@ -126,6 +127,7 @@ impl Engine {
         loop {
             self.dirty.extend(self.indexes.take_due(self.cx.now));
             let may_go_on = self.is_paced() && self.cx.pacing.may_start(self.cx.now);
+            self.send_calls();
             if self.dirty.is_empty() && !may_go_on {
                 break;
             }
@@ -135,7 +137,6 @@ impl Engine {
             self.promote_queued();
             self.fill_slots();
             self.fill_staging();
-            self.send_calls();
         }
         self.recorder.on_settled(self.cx.outputs);
     }
@@ -143,7 +144,11 @@ impl Engine {
     /// When to poll although nothing happened.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let paced = self.cx.pacing.ready_at().filter(|_| self.is_paced());
-        [self.indexes.next_deadline(), paced].into_iter().flatten().min()
+        let calls = self.cx.calls.next_deadline(self.cx.config.shared_calls_max);
+        [self.indexes.next_deadline(), paced, calls]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// All uploads in the order they were added. `now` dates the speeds.
@@ -451,7 +456,8 @@ impl Engine {
     fn send_calls(&mut self) {
         for call in [ControlCall::Start, ControlCall::Complete] {
             loop {
-                let mut ids = self.cx.calls.take(call, self.cx.config.shared_calls_max);
+                let gate = self.gate(call);
+                let mut ids = self.cx.calls.take(call, gate);
                 if ids.is_empty() {
                     break;
                 }
@@ -462,6 +468,17 @@ impl Engine {
                 });
                 self.send_call(call, &ids);
             }
+        }
+    }
+
+    /// A start is urgent while slots would soon find nothing to send; a complete never is.
+    fn gate(&self, call: ControlCall) -> Gate {
+        let few_ready = || self.indexes.can_put().take(self.cx.window()).count() < self.cx.window();
+        Gate {
+            now: self.cx.now,
+            under_way_max: self.cx.config.shared_calls_max,
+            at_work: self.indexes.active_small(),
+            urgent: call == ControlCall::Start && few_ready(),
         }
     }
 

@@ -112,6 +112,11 @@ impl Indexes {
         lists.queued.iter().take(free).map(|(_, id)| *id).collect()
     }
 
+    /// Small uploads at work.
+    pub(crate) fn active_small(&self) -> usize {
+        self.small.active.len()
+    }
+
     /// Takes the uploads that wait for a free slot to ask for URLs.
     pub(crate) fn take_waiting_for_slot(&mut self) -> BTreeSet<ClientUploadId> {
         std::mem::take(&mut self.waiting_for_slot)
