@@ -3,6 +3,7 @@
 //! Enums are externally tagged: `serde-wasm-bindgen` can only carry a `File` through a type that serde
 //! reads without buffering.
 
+use js_sys::Array;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use upload_protocol::{ByteRange, ClientUploadId, Crc64Nvme, PartNumber};
@@ -14,7 +15,7 @@ use crate::realm::Realm;
 
 /// Version of these messages. Two builds of different versions share an origin for as long as an old
 /// tab stays open: each ignores what it can't read.
-pub const MESSAGES_VERSION: u32 = 1;
+pub const MESSAGES_VERSION: u32 = 2;
 
 /// One page, from its loading to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,8 +34,8 @@ impl PageId {
 pub enum ToEngine {
     /// The first message on a port.
     Hello(Hello),
-    /// Something a person wants. Sent again until acknowledged.
-    Command(NumberedCommand),
+    /// What a person wants, in order. Each is sent again until acknowledged.
+    Commands(Vec<NumberedCommand>),
     /// The page's staging worker runs.
     StagingReady {
         /// It can write to disk as well as hash.
@@ -132,10 +133,11 @@ pub enum ToPage {
         /// A Web Lock the worker holds for as long as it lives, where there are locks.
         worker_lock: Option<String>,
     },
-    /// The engine has the command; it need not be sent again.
-    Ack(Uuid),
-    /// For the page's own listener: a [`crate::view::PageMessage`], already in JavaScript's form.
-    Message(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    /// The engine has these commands; they need not be sent again.
+    Acks(Vec<Uuid>),
+    /// For the page's own listener: an array of [`crate::view::PageMessage`], already in JavaScript's
+    /// form.
+    Messages(#[serde(with = "serde_wasm_bindgen::preserve")] Array),
     /// A report of the engine, JSON.
     Report(String),
     /// For the page's staging worker.
@@ -301,15 +303,16 @@ mod tests {
             command: PageCommand::Cancel(upload),
         };
         let OnChannel::FromPage {
-            message: ToEngine::Command(read),
+            message: ToEngine::Commands(read),
             ..
         } = back(&OnChannel::FromPage {
             page: PageId(Uuid::from_u128(2)),
-            message: ToEngine::Command(command.clone()),
+            message: ToEngine::Commands(vec![command.clone()]),
         })
         else {
             panic!("the variant changed on the way");
         };
+        let [read] = read.try_into().expect("one command was sent");
         assert_eq!(read.id, command.id);
         assert!(matches!(read.command, PageCommand::Cancel(read) if read == upload));
     }

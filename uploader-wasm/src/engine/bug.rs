@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Function, Reflect};
+use js_sys::{Array, Function, Reflect};
 use upload_engine::Recording;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessagePort;
@@ -52,7 +52,7 @@ pub(super) fn report_panics() {
             detail,
             report: last_report(),
         };
-        let message = to_js(&ToPage::Message(to_js(&bug)));
+        let message = to_js(&ToPage::Messages(Array::of1(&to_js(&bug))));
         PORTS.with(|ports| {
             if let Ok(ports) = ports.try_borrow() {
                 for port in ports.iter() {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use futures::future::AbortHandle;
 use futures::lock::Mutex;
 use gloo_timers::callback::{Interval, Timeout};
+use js_sys::Array;
 use upload_engine::{ActionId, Command, Engine, EngineConfig, Input, Outcome, SourceId, Timestamp};
 use upload_protocol::limits::{MIB, PART_SIZE_BYTES_MAX, PART_SIZE_BYTES_MIN};
 use upload_protocol::{ClientUploadId, FileInfo};
@@ -68,6 +69,8 @@ pub(super) struct State {
     seen: SeenCommands,
     /// When the engine wants to be asked again.
     pub(super) wake: Option<(Timestamp, Timeout)>,
+    /// Told with the next changes.
+    pub(super) events: Vec<PageMessage>,
     /// Until pages are told what changed.
     pub(super) telling: Option<Timeout>,
     /// When the engine was last told how much room there is.
@@ -117,6 +120,7 @@ impl Driver {
                 publisher: Publisher::default(),
                 seen: SeenCommands::default(),
                 wake: None,
+                events: Vec::new(),
                 telling: None,
                 room_told_ms: monotonic_ms(),
             }),
@@ -159,12 +163,13 @@ impl Driver {
                 .map(UploadView::from)
                 .collect()
         };
-        link.post(&ToPage::Message(to_js(&PageMessage::Snapshot {
+        let snapshot = PageMessage::Snapshot {
             engine: self.view.clone(),
             uploads,
             removed: Vec::new(),
             full: true,
-        })));
+        };
+        link.post(&ToPage::Messages(Array::of1(&to_js(&snapshot))));
     }
 
     /// A page is gone.
@@ -182,7 +187,7 @@ impl Driver {
         match message {
             // Its port is known already: the node has taken the greeting.
             ToEngine::Hello(_) => {}
-            ToEngine::Command(command) => self.on_command(page, command),
+            ToEngine::Commands(commands) => self.on_commands(page, commands),
             ToEngine::StagingReady { can_stage } => {
                 let orphans = {
                     let mut state = self.state.borrow_mut();
@@ -204,55 +209,17 @@ impl Driver {
         }
     }
 
-    fn on_command(self: &Rc<Self>, page: PageId, NumberedCommand { id, command }: NumberedCommand) {
-        let is_new = {
-            let mut state = self.state.borrow_mut();
-            if let Some(link) = state.pages.get(&page) {
-                link.post(&ToPage::Ack(id));
-            }
-            state.seen.insert(id)
-        };
-        if !is_new {
-            return;
+    fn on_commands(self: &Rc<Self>, page: PageId, commands: Vec<NumberedCommand>) {
+        let acks = commands.iter().map(|command| command.id).collect();
+        if let Some(link) = self.state.borrow().pages.get(&page) {
+            link.post(&ToPage::Acks(acks));
         }
-        let mut state = self.state.borrow_mut();
-        let command = match command {
-            PageCommand::Pick { upload, file, as_new } => {
-                let info = describe(&file);
-                let source = state.keep(file, upload);
-                if state.engine.snapshot(now(), upload).is_some() {
-                    // Offered again by a page that outlived the engine before this one.
-                    Command::Provide {
-                        upload,
-                        source,
-                        file: info,
-                    }
-                } else {
-                    state.publisher.on_added(upload);
-                    Command::Pick {
-                        upload,
-                        source,
-                        file: info,
-                        as_new,
-                    }
-                }
+        for NumberedCommand { id, command } in commands {
+            let mut state = self.state.borrow_mut();
+            if state.seen.insert(id) {
+                state.take_command(command);
             }
-            PageCommand::Provide { upload, file } => {
-                let info = describe(&file);
-                let source = state.keep(file, upload);
-                Command::Provide {
-                    upload,
-                    source,
-                    file: info,
-                }
-            }
-            PageCommand::Pause(upload) => Command::Pause(upload),
-            PageCommand::Resume(upload) => Command::Resume(upload),
-            PageCommand::Cancel(upload) => Command::Cancel(upload),
-            PageCommand::Dismiss(upload) => Command::Dismiss(upload),
-        };
-        state.engine.command(now(), command);
-        drop(state);
+        }
         self.pump();
     }
 
@@ -322,6 +289,45 @@ impl Driver {
 }
 
 impl State {
+    fn take_command(&mut self, command: PageCommand) {
+        let command = match command {
+            PageCommand::Pick { upload, file, as_new } => {
+                let info = describe(&file);
+                let source = self.keep(file, upload);
+                if self.engine.snapshot(now(), upload).is_some() {
+                    // Offered again by a page that outlived the engine before this one.
+                    Command::Provide {
+                        upload,
+                        source,
+                        file: info,
+                    }
+                } else {
+                    self.publisher.on_added(upload);
+                    Command::Pick {
+                        upload,
+                        source,
+                        file: info,
+                        as_new,
+                    }
+                }
+            }
+            PageCommand::Provide { upload, file } => {
+                let info = describe(&file);
+                let source = self.keep(file, upload);
+                Command::Provide {
+                    upload,
+                    source,
+                    file: info,
+                }
+            }
+            PageCommand::Pause(upload) => Command::Pause(upload),
+            PageCommand::Resume(upload) => Command::Resume(upload),
+            PageCommand::Cancel(upload) => Command::Cancel(upload),
+            PageCommand::Dismiss(upload) => Command::Dismiss(upload),
+        };
+        self.engine.command(now(), command);
+    }
+
     fn keep(&mut self, file: File, picked_as: ClientUploadId) -> SourceId {
         let id = SourceId(self.next_source);
         self.next_source += 1;

@@ -9,8 +9,11 @@ use upload_protocol::ClientUploadId;
 /// Shortest time between two messages, in ms.
 const INTERVAL_MS: f64 = 100.0;
 
-/// Most messages in the time of [`INTERVAL_MS`], but for those that tell of an event.
+/// Most messages in the time of [`INTERVAL_MS`].
 const URGENT_MAX: usize = 6;
+
+/// Most uploads of which a change is told at once.
+const URGENT_UPLOADS_MAX: usize = 8;
 
 /// What a person must see at once.
 pub(super) type Headline = (UploadStatus, Durability);
@@ -55,6 +58,9 @@ impl Publisher {
     /// Whether something may be told at once now. Of very many small files each changes status several
     /// times in a moment: they are told a tenth of a second's worth together.
     pub(super) fn may_be_urgent(&self, now_ms: f64) -> bool {
+        if self.changed.len() > URGENT_UPLOADS_MAX {
+            return false;
+        }
         let recent = self
             .urgent_at_ms
             .front()
@@ -150,6 +156,18 @@ mod tests {
         }
         assert!(!publisher.may_be_urgent(INTERVAL_MS - 1.0));
         assert!(publisher.may_be_urgent(INTERVAL_MS));
+    }
+
+    #[test]
+    fn changes_of_many_uploads_wait_to_be_told_together() {
+        let mut publisher = Publisher::default();
+        for number in 0..URGENT_UPLOADS_MAX as u128 {
+            publisher.on_changed(id(number));
+        }
+        assert!(publisher.may_be_urgent(0.0));
+        publisher.on_changed(id(99));
+        assert!(!publisher.may_be_urgent(0.0));
+        assert_eq!(publisher.due_in_ms(0.0), Some(0.0));
     }
 
     #[test]

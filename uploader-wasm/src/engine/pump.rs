@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use futures::future::abortable;
 use gloo_timers::callback::Timeout;
+use js_sys::Array;
 use upload_engine::{Action, ActionId, Engine, Event, Failure, Input, Outcome, Output, PartBytes, SourceId};
 use upload_protocol::{ByteRange, ClientUploadId, Crc64Nvme};
 use wasm_bindgen_futures::spawn_local;
@@ -38,13 +39,11 @@ impl Driver {
     }
 
     fn pump_and_tell(self: &Rc<Self>, may_be_urgent: bool) {
-        let events = self.drain();
-        // A page that hears of an event finds the upload as it was then.
-        if !events.is_empty() || may_be_urgent && self.is_urgent() {
-            self.tell_changes();
+        for event in self.drain() {
+            self.keep_event(event);
         }
-        for event in events {
-            self.tell_event(event);
+        if may_be_urgent && self.is_urgent() {
+            self.tell_changes();
         }
         self.tell_in_time();
     }
@@ -233,10 +232,9 @@ impl Driver {
     fn is_urgent(&self) -> bool {
         let state = self.state.borrow();
         let publisher = &state.publisher;
+        let is_news = |upload| publisher.is_urgent(upload, headline(&state.engine, upload));
         publisher.may_be_urgent(monotonic_ms())
-            && publisher
-                .changed()
-                .any(|upload| publisher.is_urgent(upload, headline(&state.engine, upload)))
+            && (!state.events.is_empty() || publisher.changed().any(is_news))
     }
 
     /// Sees to it that pages are told what changed, at the next tenth of a second.
@@ -262,7 +260,7 @@ impl Driver {
     }
 
     fn tell_changes(&self) {
-        let message = {
+        let messages = {
             let mut guard = self.state.borrow_mut();
             let state = &mut *guard;
             let engine = &state.engine;
@@ -270,7 +268,7 @@ impl Driver {
                 .publisher
                 .take(monotonic_ms(), |upload| headline(engine, upload));
             let snapshot = |upload: &ClientUploadId| engine.snapshot(now(), *upload);
-            PageMessage::Snapshot {
+            let message = PageMessage::Snapshot {
                 engine: self.view.clone(),
                 uploads: changes
                     .uploads
@@ -280,12 +278,22 @@ impl Driver {
                     .collect(),
                 removed: changes.removed.iter().map(ToString::to_string).collect(),
                 full: false,
+            };
+            // A page that hears of an event finds the upload as it was then, or later.
+            let messages = Array::of1(&to_js(&message));
+            for event in state.events.drain(..) {
+                messages.push(&to_js(&event));
             }
+            messages
         };
-        self.tell(&message);
+        let messages = ToPage::Messages(messages);
+        for link in self.state.borrow().pages.values() {
+            link.post(&messages);
+        }
     }
 
-    fn tell_event(&self, event: Event) {
+    /// Puts an event among what pages are told next.
+    fn keep_event(&self, event: Event) {
         let message = match event {
             Event::Safe(upload) => PageMessage::event(EventName::Safe, upload),
             Event::Completed(upload) => PageMessage::event(EventName::Completed, upload),
@@ -325,14 +333,7 @@ impl Driver {
                 return;
             }
         };
-        self.tell(&message);
-    }
-
-    fn tell(&self, message: &PageMessage) {
-        let message = ToPage::Message(to_js(message));
-        for link in self.state.borrow().pages.values() {
-            link.post(&message);
-        }
+        self.state.borrow_mut().events.push(message);
     }
 }
 

@@ -60,17 +60,17 @@ impl PageHost {
     /// Hands over picked files. Answers the ids of their uploads, in the same order.
     pub fn add(&self, files: Vec<File>, as_new: bool) -> Vec<String> {
         self.page.ask_for_persistence();
+        let mut ids = Vec::with_capacity(files.len());
         let pick = |file: File| {
             let upload = ClientUploadId::new(crypto_uuid());
-            self.page
-                .state
-                .borrow_mut()
-                .held
-                .hold(upload, file.clone(), as_new);
-            self.page.command(PageCommand::Pick { upload, file, as_new });
-            upload.to_string()
+            ids.push(upload.to_string());
+            let mut state = self.page.state.borrow_mut();
+            state.held.hold(upload, file.clone(), as_new);
+            PageCommand::Pick { upload, file, as_new }
         };
-        files.into_iter().map(pick).collect()
+        let commands = files.into_iter().map(pick).collect();
+        self.page.commands(commands);
+        ids
     }
 
     /// Gives an upload that needs its file that file. It is compared before anything is sent.
@@ -269,12 +269,19 @@ impl Page {
     fn on_engine_message(self: &Rc<Self>, message: ToPage) {
         match message {
             ToPage::Welcome { worker_lock } => self.watch_worker(worker_lock),
-            ToPage::Ack(id) => self.state.borrow_mut().outbox.on_ack(id),
-            ToPage::Message(message) => {
-                if let Some(heard) = from_js::<Heard>(message.clone()) {
-                    self.on_heard(&heard);
+            ToPage::Acks(ids) => {
+                let mut state = self.state.borrow_mut();
+                for id in ids {
+                    state.outbox.on_ack(id);
                 }
-                self.tell(&message);
+            }
+            ToPage::Messages(messages) => {
+                for message in messages.iter() {
+                    if let Some(heard) = from_js::<Heard>(message.clone()) {
+                        self.on_heard(&heard);
+                    }
+                    self.tell(&message);
+                }
             }
             ToPage::Report(report) => {
                 for waiting in self.state.borrow_mut().wanting_report.drain(..) {
@@ -313,8 +320,14 @@ impl Page {
             self.offer_staging(can_stage);
         }
         let waiting: Vec<_> = self.state.borrow().outbox.waiting().cloned().collect();
-        for (id, command) in waiting {
-            self.post(&ToEngine::Command(NumberedCommand { id, command }));
+        self.post_commands(waiting);
+    }
+
+    fn post_commands(&self, commands: Vec<(Uuid, PageCommand)>) {
+        let numbered = |(id, command)| NumberedCommand { id, command };
+        let commands: Vec<_> = commands.into_iter().map(numbered).collect();
+        if !commands.is_empty() {
+            self.post(&ToEngine::Commands(commands));
         }
     }
 
@@ -368,15 +381,24 @@ impl Page {
     }
 
     fn command(&self, command: PageCommand) {
-        let id = crypto_uuid();
+        self.commands(vec![command]);
+    }
+
+    fn commands(&self, commands: Vec<PageCommand>) {
+        let commands: Vec<_> = commands
+            .into_iter()
+            .map(|command| (crypto_uuid(), command))
+            .collect();
         let is_attached = {
             let mut state = self.state.borrow_mut();
-            state.outbox.push(id, command.clone());
+            for (id, command) in &commands {
+                state.outbox.push(*id, command.clone());
+            }
             state.engine.is_some()
         };
-        // Without an engine it waits for one in the outbox.
+        // Without an engine they wait for one in the outbox.
         if is_attached {
-            self.post(&ToEngine::Command(NumberedCommand { id, command }));
+            self.post_commands(commands);
         }
     }
 
