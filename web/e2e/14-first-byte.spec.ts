@@ -1,6 +1,4 @@
-import { closeSync, mkdirSync, openSync, truncateSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { MIB } from './support/files.ts';
+import { MIB, type SparseFile } from './support/files.ts';
 import { poll } from './support/processes.ts';
 import type { Stack } from './support/stack.ts';
 import { expect, test } from './support/test.ts';
@@ -17,17 +15,8 @@ declare global {
   }
 }
 
-/** A file of that size whose bytes nobody has written. */
-function sparseFile(folder: string, name: string, sizeBytes: number): { path: string; name: string } {
-  const path = join(folder, name);
-  mkdirSync(dirname(path), { recursive: true });
-  closeSync(openSync(path, 'w'));
-  truncateSync(path, sizeBytes);
-  return { path, name };
-}
-
 /** ms from the file's being picked to the first PUT's reaching the store's address. */
-async function firstByteMs(stack: Stack, page: UploadsPage, file: { path: string; name: string }) {
+async function firstByteMs(stack: Stack, page: UploadsPage, file: SparseFile) {
   await page.pick(file);
   const put = await poll(
     async () => (await stack.storeProxy.puts()).find((each) => each.path.endsWith(`/${file.name}`)),
@@ -55,10 +44,10 @@ test('the first byte of 2 GiB leaves as soon as that of 10 MiB', async ({ scenar
 
   const took: { large: number[]; small: number[] } = { large: [], small: [] };
   for (let round = 0; round < ROUNDS; round += 1) {
-    const small = sparseFile(testInfo.outputPath(), `small-${round}.bin`, SMALL_BYTES);
+    const small = scenario.sparseFile(`small-${round}.bin`, SMALL_BYTES);
     took.small.push(await firstByteMs(stack, page, small));
     await page.hasStatus(small.name, 'completed');
-    const large = sparseFile(testInfo.outputPath(), `large-${round}.bin`, LARGE_BYTES);
+    const large = scenario.sparseFile(`large-${round}.bin`, LARGE_BYTES);
     took.large.push(await firstByteMs(stack, page, large));
     await page.row(large.name).getByTestId('cancel').click();
     await page.hasStatus(large.name, 'cancelled');

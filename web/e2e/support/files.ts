@@ -1,6 +1,6 @@
 /** Files to upload: any size, never twice the same content, the same in every run. */
 import { createCipheriv, createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** A file on disk and what the store must hold of it. */
@@ -10,6 +10,9 @@ export interface TestFile {
   readonly sizeBytes: number;
   readonly sha256: string;
 }
+
+/** A file that takes no room on disk: nobody has written its bytes, which read as zeros. */
+export type SparseFile = Omit<TestFile, 'sha256'>;
 
 export const MIB = 1024 * 1024;
 
@@ -32,4 +35,14 @@ export function writeTestFile(folder: string, name: string, sizeBytes: number, s
     closeSync(file);
   }
   return { path, name, sizeBytes, sha256: hash.digest('hex') };
+}
+
+/** Makes a file of that size without writing it. */
+export function makeSparseFile(folder: string, name: string, sizeBytes: number): SparseFile {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, name);
+  const file = openSync(path, 'w');
+  ftruncateSync(file, sizeBytes);
+  closeSync(file);
+  return { path, name, sizeBytes };
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, test as base, expect } from '@playwright/test';
-import { type TestFile, writeTestFile } from './files.ts';
+import { makeSparseFile, type SparseFile, type TestFile, writeTestFile } from './files.ts';
 import { readObject } from './s3.ts';
 import { Stack, type StackOptions } from './stack.ts';
 import type { UploadsPage } from './uploads-page.ts';
@@ -16,6 +16,8 @@ export interface Scenario {
   readonly visitor: (stack: Stack, prepare?: (context: BrowserContext) => Promise<unknown>) => Visitor;
   /** A file whose content follows from its seed. */
   readonly file: (name: string, sizeBytes: number, seed: number) => TestFile;
+  /** A file that takes no room on disk, of zeros. */
+  readonly sparseFile: (name: string, sizeBytes: number) => SparseFile;
   /** Asserts that the upload of the file is completed and the store holds it byte for byte. */
   readonly isStored: (stack: Stack, page: UploadsPage, file: TestFile) => Promise<void>;
 }
@@ -38,6 +40,7 @@ export const test = base.extend<{ scenario: Scenario }>({
         return visitor;
       },
       file: (name, sizeBytes, seed) => writeTestFile(join(folder, 'files'), name, sizeBytes, seed),
+      sparseFile: (name, sizeBytes) => makeSparseFile(join(folder, 'files'), name, sizeBytes),
       isStored,
     });
     const failed = testInfo.status !== testInfo.expectedStatus;
