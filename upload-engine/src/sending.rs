@@ -304,7 +304,10 @@ impl Upload {
     /// copy at hand has rotted and the part is read anew, or its file is needed again.
     fn on_checksum_refused(&mut self, cx: &mut Context, number: PartNumber) {
         self.parts.update(number, |part| part.checksum_refusals += 1);
-        if self.parts.get(number).checksum_refusals < CHECKSUM_REFUSALS_MAX {
+        let part = self.parts.get(number);
+        // With the file at hand there is no reason to believe the copy a second time.
+        let has_better = part.local == Local::Staged && self.source.is_some();
+        if !has_better && part.checksum_refusals < CHECKSUM_REFUSALS_MAX {
             self.delay_part(cx, number, 0);
             return;
         }

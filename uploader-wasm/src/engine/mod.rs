@@ -43,6 +43,7 @@ enum WorkerLock {
 /// Prepares this worker. Called once, by the worker's script, before the first [`engine_connect`].
 #[wasm_bindgen(js_name = startEngine)]
 pub fn start_engine() {
+    reserve_memory();
     bug::report_panics();
     if !locks_available() {
         return;
@@ -54,6 +55,17 @@ pub fn start_engine() {
         NODES.with_borrow(|nodes| nodes.values().for_each(|node| node.welcome_all()));
     });
 }
+
+/// Takes the memory that an engine may need at once and gives it back to the allocator. What wasm has
+/// taken it keeps, so from here on memory is the same whatever is uploaded.
+fn reserve_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(
+        RESERVED_MEMORY_BYTES,
+    )));
+}
+
+/// A table of 10,000 parts takes one MiB, and sixteen uploads of that size are worked on at a time.
+const RESERVED_MEMORY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Takes a page's port. What the page has sent on it already is waiting in it.
 #[wasm_bindgen(js_name = engineConnect)]
