@@ -77,6 +77,12 @@ describe('detailLine', () => {
     expect(line).toBe('80.0 MB of 200 MB · 12.0 MB/s · 10 s left');
   });
 
+  it('says when the store confirms sizes alone', () => {
+    const sizeOnly = view({ status: 'completed', key: 'k', integrity: 'size-only' });
+    expect(detailLine(toUpload(sizeOnly, undefined))).toContain('its size confirmed by the store');
+    expect(detailLine(upload({ status: 'completed', key: 'k' }))).not.toContain('size confirmed');
+  });
+
   it('tells what a waiting upload waits for', () => {
     expect(detailLine(upload({ status: 'waiting', waitingFor: 'network' }))).toContain('Offline');
     expect(detailLine(upload({ status: 'waiting', waitingFor: 'store' }))).toContain(

@@ -121,9 +121,15 @@ export function detailLine(upload: Upload): string {
         'The rest needs the file again',
       ]);
     case 'completing':
-      return joined([formatBytes(upload.sizeBytes), 'Sent; the store is confirming size and checksum']);
+      return joined([
+        formatBytes(upload.sizeBytes),
+        `Sent; the store is confirming ${upload.integrity === 'size-only' ? 'its size' : 'size and checksum'}`,
+      ]);
     case 'completed':
-      return joined([formatBytes(upload.sizeBytes), 'Uploaded, confirmed by the store']);
+      return joined([
+        formatBytes(upload.sizeBytes),
+        `Uploaded, ${upload.integrity === 'size-only' ? 'its size ' : ''}confirmed by the store`,
+      ]);
     case 'failed':
       return joined([amount, 'Failed']);
     case 'cancelled':
