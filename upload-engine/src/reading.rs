@@ -109,20 +109,25 @@ impl Upload {
         let held_up =
             cx.free_slots() == 0 || self.paused || self.signing.is_failing() || self.session.is_none();
         let waiting = |part: &&PartNumber| !matches!(self.parts.get(**part).sent, Sent::InFlight(_));
-        let unread = self.parts.unread().last();
+        // A new copy has the name of the old one, which is being deleted.
+        let free = |part: &&PartNumber| !self.is_being_freed(**part);
+        let unread = self.parts.unread().iter().rev().find(free);
         let hashed = || {
             held_up
-                .then(|| self.parts.hashed().iter().rev().find(waiting))
+                .then(|| self.parts.hashed().iter().rev().filter(free).find(waiting))
                 .flatten()
         };
         let slow = || {
-            self.parts
-                .hashed()
-                .iter()
-                .rev()
-                .find(|part| self.is_slow(cx, **part))
+            let hashed = self.parts.hashed().iter().rev().filter(free);
+            hashed.into_iter().find(|part| self.is_slow(cx, **part))
         };
         unread.or_else(hashed).or_else(slow).copied()
+    }
+
+    fn is_being_freed(&self, number: PartNumber) -> bool {
+        self.pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Free { part, .. } if *part == number))
     }
 
     fn may_stage(&self, cx: &Context) -> bool {
@@ -275,7 +280,14 @@ impl Upload {
             },
         );
         let size_bytes = self.parts.layout().range(part).size_bytes();
-        self.pending.insert(id, Pending::Free { stale, size_bytes });
+        self.pending.insert(
+            id,
+            Pending::Free {
+                part,
+                stale,
+                size_bytes,
+            },
+        );
     }
 
     /// A staged copy is gone or rotten: back to the picked file, or to the person.

@@ -55,6 +55,7 @@ pub(crate) enum Pending {
     Stage(StageJob),
     Verify(PartNumber),
     Free {
+        part: PartNumber,
         /// It must never be sent, on no later visit either.
         stale: bool,
         size_bytes: u64,
@@ -328,7 +329,12 @@ impl Upload {
             (Pending::Hash(part), outcome) => self.on_hashed(cx, part, checksum(outcome)),
             (Pending::Stage(job), outcome) => self.on_staged(cx, job, checksum(outcome)),
             (Pending::Verify(part), outcome) => self.on_verified(cx, part, checksum(outcome)),
-            (Pending::Free { stale, size_bytes }, outcome) => {
+            (
+                Pending::Free {
+                    stale, size_bytes, ..
+                },
+                outcome,
+            ) => {
                 self.on_freed(cx, stale, size_bytes, matches!(outcome, Outcome::Done));
             }
             // What could not be deleted is found and deleted on the next visit.

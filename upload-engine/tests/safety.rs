@@ -2,7 +2,7 @@
 
 mod host;
 
-use host::{Host, PART, crc, file, id, no_answer, part, server_error};
+use host::{Host, PART, crc, file, id, no_answer, part, server_error, store_error};
 use upload_engine::{
     Action, Command, Durability, EngineConfig, Event, Failure, Input, Outcome, SourceId, StagedPart,
     UploadStatus,
@@ -201,4 +201,29 @@ fn restored_parts_are_sent_from_disk_without_the_file() {
     });
     host.run();
     assert_eq!(host.snapshot(id(1)).status, UploadStatus::Completed);
+}
+
+#[test]
+fn part_is_not_copied_anew_while_its_old_copy_is_being_deleted() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 20 * PART);
+    host.run_but(&["put"]);
+    for number in 1..=6 {
+        host.succeed(&format!("put {number}"));
+    }
+    host.run_but(&["put"]);
+    while !host.waits_for("put 7") {
+        host.wait();
+        host.run_but(&["put"]);
+    }
+    host.fail("put 7", store_error(400, "BadDigest"));
+    assert!(host.waits_for("free 7"));
+    let copies = host.count("stage 7");
+    // A copy of the same bytes has the same name: the deletion would take the new one.
+    host.command(Command::Pause(id(1)));
+    host.run_but(&["put", "free"]);
+    assert_eq!(host.count("stage 7"), copies);
+    host.succeed("free 7");
+    host.run_but(&["put"]);
+    assert_eq!(host.count("stage 7"), copies + 1);
 }

@@ -646,6 +646,9 @@ impl World {
         }
         // A part that was still on its way when the store was asked can't be compared with.
         let stored = held && record.knows_stored && self.backend.checksum;
+        // Where the checkpoint with the server's cut could not be written, a copy of that cut may be on disk
+        // that the engine had to give up, and that a broken disk did not delete.
+        let staged = staged && !record.save_failed;
         if stored || staged {
             let detail = format!("{upload}: stored {stored}, staged {staged}");
             return self.violation("a file that differs from what is at hand is refused", detail);
