@@ -125,7 +125,7 @@ impl World {
             parts_in_flight_max: rng.u32(1..=8),
             active_uploads_max: rng.u32(1..=16),
             active_small_uploads_max: rng.u32(1..=40),
-            shared_calls_max: rng.usize(1..=3),
+            shared_calls_max: if rng.bool() { 1 } else { 3 },
             bandwidth_bytes_per_second: (rng.u8(..8) == 0).then(|| rng.u64(MIB..=40 * MIB)),
             ..EngineConfig::default()
         };

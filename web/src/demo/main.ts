@@ -1,18 +1,27 @@
 /**
  * The demo's pages: one uploader a page. The address can ask for other settings: `?host=dedicated-worker`
- * for an engine that is not shared, `?part-size-mib=16` for larger parts.
+ * for an engine that is not shared, `?part-size-mib=16` for larger parts, `?bandwidth-limit-mib=4` for 4 MiB
+ * a second.
  */
 import { createUploader } from '../client/index.ts';
 import '../element/index.ts';
 
 const wanted = new URLSearchParams(location.search);
-const partSizeMib = wanted.get('part-size-mib');
+
+function wantedBytes(name: string): number | undefined {
+  const mib = wanted.get(name);
+  return mib === null ? undefined : Number(mib) * 1024 * 1024;
+}
+
+const partSizeBytes = wantedBytes('part-size-mib');
+const bandwidthLimit = wantedBytes('bandwidth-limit-mib');
 const element = document.querySelector('holdfast-uploader');
 
 if (element) {
   element.uploader = createUploader({
     ...(wanted.get('host') === 'dedicated-worker' ? { host: 'dedicated-worker' } : {}),
-    ...(partSizeMib === null ? {} : { partSizeBytes: Number(partSizeMib) * 1024 * 1024 }),
+    ...(partSizeBytes === undefined ? {} : { partSizeBytes }),
+    ...(bandwidthLimit === undefined ? {} : { bandwidthLimit }),
   });
 }
 
