@@ -21,6 +21,9 @@ pub struct EngineConfig {
     pub sign_batch_parts_max: usize,
     /// Most parts written to disk at a time. One keeps the disk busy, a second hides the way there.
     pub stage_actions_max: usize,
+    /// Most parts of at most [`EngineConfig::SMALL_PART_BYTES_MAX`] written to disk at a time, beside the
+    /// others: hosts write many of them at once.
+    pub small_stage_actions_max: usize,
     /// An attempt that sends no byte for so long is cut off and sent again.
     pub stall_timeout_ms: u64,
     /// First wait after a failure; doubled for each further one.
@@ -40,6 +43,11 @@ pub struct EngineConfig {
     pub at_risk_ms_max: u64,
 }
 
+impl EngineConfig {
+    /// Parts of at most so many bytes are small: a database takes them better than a file system.
+    pub const SMALL_PART_BYTES_MAX: u64 = MIB;
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
@@ -50,6 +58,7 @@ impl Default for EngineConfig {
             shared_calls_max: 1,
             sign_batch_parts_max: 32,
             stage_actions_max: 2,
+            small_stage_actions_max: 32,
             stall_timeout_ms: 30_000,
             retry_delay_ms_min: 500,
             retry_delay_ms_max: 30_000,

@@ -14,6 +14,7 @@ use crate::progress::{JobRate, JobTime, RateMeter};
 use crate::recorder::Outputs;
 use crate::retry;
 use crate::room::Room;
+use crate::staging::StagingLanes;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(crate) struct Context {
     pub(crate) config: EngineConfig,
     pub(crate) online: bool,
     pub(crate) staging_available: bool,
-    pub(crate) stages_in_flight: usize,
+    pub(crate) stages: StagingLanes,
     pub(crate) parts_in_flight: u32,
     pub(crate) concurrency: Box<dyn ConcurrencyController + Send>,
     pub(crate) pacing: TokenBucket,
@@ -52,7 +53,7 @@ impl Context {
             now: Timestamp::default(),
             online: true,
             staging_available: true,
-            stages_in_flight: 0,
+            stages: StagingLanes::new(&config),
             parts_in_flight: 0,
             concurrency: Box::new(Aimd::new(config.parts_in_flight_max)),
             pacing: TokenBucket::new(config.bandwidth_bytes_per_second),

@@ -90,7 +90,7 @@ impl Engine {
             Input::Progress(..) => {}
             Input::Room { bytes } => {
                 self.cx.room.on_estimate(bytes);
-                self.with_all(|_, _| {});
+                self.with_all(Upload::on_room);
             }
             Input::Connectivity { online } => {
                 let back = online && !self.cx.online;
@@ -439,13 +439,11 @@ impl Engine {
     fn fill_staging(&mut self) {
         let ids: Vec<_> = self.indexes.may_stage().collect();
         for id in ids {
-            if self.cx.stages_in_flight >= self.cx.config.stage_actions_max {
+            if self.cx.stages.are_full() {
                 return;
             }
             if let Some(upload) = self.uploads.get_mut(&id) {
-                while self.cx.stages_in_flight < self.cx.config.stage_actions_max
-                    && upload.stage_next(&mut self.cx)
-                {
+                while upload.stage_next(&mut self.cx) {
                     self.changed.insert(id);
                 }
             }

@@ -24,6 +24,7 @@ mod room;
 mod sending;
 mod shares;
 mod snapshot;
+mod staging;
 mod time;
 mod upload;
 mod verify;

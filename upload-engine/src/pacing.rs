@@ -46,6 +46,14 @@ impl TokenBucket {
         }
     }
 
+    /// Of a part that was started, so many bytes were not sent after all.
+    pub(crate) fn give_back(&mut self, size_bytes: u64) {
+        if let Some(rate) = self.bytes_per_second {
+            let most = i128::from(rate) * i128::from(BURST_MS);
+            self.balance = (self.balance + i128::from(size_bytes) * 1000).min(most);
+        }
+    }
+
     /// When the next part may start; `None` when that is already so.
     pub(crate) fn ready_at(&self) -> Option<Timestamp> {
         let rate = self.bytes_per_second?;
@@ -88,6 +96,18 @@ mod tests {
         bucket.take(1_001);
         assert!(!bucket.may_start(at(3_600_000)));
         assert_eq!(bucket.ready_at(), Some(at(3_600_001)));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_given_back_and_saves_up_no_more_than_a_second() {
+        let mut bucket = TokenBucket::new(Some(1_000));
+        assert!(bucket.may_start(at(0)));
+        bucket.take(100_000);
+        bucket.give_back(99_000);
+        assert_eq!(bucket.ready_at(), Some(at(1_000)));
+        bucket.give_back(100_000);
+        bucket.take(1_001);
+        assert_eq!(bucket.ready_at(), Some(at(1)));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Upload {
                 source,
             },
         );
-        cx.stages_in_flight += 1;
+        cx.stages.begin(range.size_bytes());
         cx.room.begin(range.size_bytes());
         self.parts.update(part, |part| part.local = Local::Staging);
         let job = StageJob {
@@ -121,7 +121,15 @@ impl Upload {
             let hashed = self.parts.hashed().iter().rev().filter(free);
             hashed.into_iter().find(|part| self.is_slow(cx, **part))
         };
-        unread.or_else(hashed).or_else(slow).copied()
+        let next = unread.or_else(hashed).or_else(slow).copied();
+        // The last part may be small where the others are not: it takes its turn in its own lane.
+        next.filter(|part| cx.stages.is_free(self.parts.layout().range(*part).size_bytes()))
+    }
+
+    /// The host has looked how much room there is: what was full may not be any more.
+    pub(crate) fn on_room(&mut self, cx: &mut Context) {
+        let size_bytes = self.parts.layout().range(PartNumber::FIRST).size_bytes();
+        self.staging_blocked &= !cx.room.has(size_bytes);
     }
 
     fn is_being_freed(&self, number: PartNumber) -> bool {
@@ -190,7 +198,7 @@ impl Upload {
             started_at,
         } = job;
         let size_bytes = layout.range(number).size_bytes();
-        cx.stages_in_flight = cx.stages_in_flight.saturating_sub(1);
+        cx.stages.end(size_bytes);
         cx.room.end(size_bytes, result.is_ok());
         let current = layout == *self.parts.layout();
         match result {

@@ -48,6 +48,21 @@ const CHECKSUM_CODES: [&str; 4] = [
     "InvalidPart",
 ];
 
+/// Whether anything is decided by this code of a store.
+pub(crate) fn is_store_code(code: &str) -> bool {
+    CHECKSUM_CODES.contains(&code) || OTHER_CODES.contains(&code)
+}
+
+/// The other codes that [`classify_put`] knows.
+const OTHER_CODES: [&str; 6] = [
+    "SlowDown",
+    "NoSuchUpload",
+    "NoSuchKey",
+    "PreconditionFailed",
+    "InternalError",
+    "RequestTimeout",
+];
+
 pub(crate) fn classify_put(failure: &Failure, attempt: PutAttempt) -> PutVerdict {
     let backoff = |congested, seconds: Option<u32>| PutVerdict::Backoff {
         congested,

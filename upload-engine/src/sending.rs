@@ -80,7 +80,10 @@ impl Upload {
             return Vec::new();
         }
         let mut fresh = (ahead - at_hand).min(cx.config.sign_batch_parts_max);
-        let mut again = (cx.free_slots() as usize).saturating_sub(at_hand).min(fresh);
+        // With nothing on its way it may ask for one all the same: it then comes first when a slot is free.
+        let is_idle = at_hand == 0 && self.parts.in_flight().is_empty();
+        let free = (cx.free_slots() as usize).saturating_sub(at_hand);
+        let mut again = free.max(usize::from(is_idle)).min(fresh);
         let has_turn = |part: &&PartNumber| {
             let quota = if self.parts.get(**part).has_failed() {
                 &mut again
@@ -244,6 +247,7 @@ impl Upload {
             Outcome::Failed(failure) => failure,
             other => unexpected(&other),
         };
+        self.give_back_unsent(cx, number);
         let url_expired = match &self.parts.get(number).sent {
             Sent::InFlight(attempt) => attempt.url_expires_at <= cx.now,
             _ => false,
@@ -273,6 +277,14 @@ impl Upload {
             PutVerdict::SourceLost(detail) => self.lose_source(cx, source, &detail),
             PutVerdict::StagedLost => self.lose_staged(cx, number),
             PutVerdict::Refused(detail) => self.refuse_part(cx, number, &detail),
+        }
+    }
+
+    /// The bandwidth limit was charged for the whole part, of which not all has left.
+    pub(crate) fn give_back_unsent(&self, cx: &mut Context, number: PartNumber) {
+        if let Sent::InFlight(attempt) = &self.parts.get(number).sent {
+            let size_bytes = self.parts.layout().range(number).size_bytes();
+            cx.pacing.give_back(size_bytes.saturating_sub(attempt.sent_bytes));
         }
     }
 
@@ -353,6 +365,7 @@ impl Upload {
             .map(|(number, attempt)| (number, attempt.action))
             .collect();
         for (number, action) in stalled {
+            self.give_back_unsent(cx, number);
             self.stop(cx, action);
             self.parts.update(number, |part| part.sent = Sent::Idle);
             cx.concurrency.on_congestion(cx.now);

@@ -337,6 +337,7 @@ impl Upload {
             ) => {
                 self.on_freed(cx, stale, size_bytes, matches!(outcome, Outcome::Done));
             }
+            (Pending::Forget, Outcome::Done) => cx.room.on_freed(self.parts.staged_bytes()),
             // What could not be deleted is found and deleted on the next visit.
             (Pending::Forget, _) => {}
             (Pending::Save(layout), outcome) => self.on_saved(cx, layout, matches!(outcome, Outcome::Done)),
@@ -383,6 +384,7 @@ impl Upload {
         for (id, pending) in self.pending.clone() {
             match pending {
                 Pending::Put { part, .. } => {
+                    self.give_back_unsent(cx, part);
                     self.stop(cx, id);
                     self.parts.update(part, |part| part.sent = Sent::Idle);
                 }

@@ -266,3 +266,25 @@ fn no_error_or_event_ever_shows_a_signature() {
     let seen = format!("{:?} {:?} {:?}", host.events, host.actions, host.engine);
     assert!(!seen.contains("X-Amz-Signature"));
 }
+
+#[test]
+fn part_that_failed_does_not_starve_beside_an_upload_that_always_has_one_ready() {
+    let mut host = Host::new();
+    host.pick(id(1), "small", PART);
+    host.run_but(&["put", "complete"]);
+    host.pick(id(2), "large", 40 * PART);
+    host.size_bytes = 40 * PART;
+    host.run_but(&["put", "complete"]);
+    host.fail("put", no_answer());
+    for _ in 0..10 {
+        host.advance(1_000);
+        host.run_but(&["put", "complete"]);
+        host.succeed("put");
+        host.run_but(&["put", "complete"]);
+    }
+    let small = host.snapshot(id(1));
+    assert!(
+        small.parts_in_flight == 1 || small.status == UploadStatus::Completing,
+        "{small:?}"
+    );
+}

@@ -5,7 +5,7 @@ mod host;
 use host::{Host, PART, id, no_answer, server_error, store_error};
 #[cfg(not(target_arch = "wasm32"))]
 use proptest::prelude::*;
-use upload_engine::{Action, Command, EngineConfig, Input, SourceId, UploadStatus};
+use upload_engine::{Action, Command, EngineConfig, Input, SessionCall, SourceId, UploadStatus};
 use upload_protocol::ErrorCode;
 use upload_protocol::limits::{BATCH_LENGTH_MAX, OBJECT_SIZE_BYTES_MAX};
 #[cfg(target_arch = "wasm32")]
@@ -203,6 +203,65 @@ fn staging_ends_where_the_room_does() {
         host.run_but(&["put"]);
         assert_eq!(host.count("stage"), staged, "{room}");
     }
+}
+
+#[test]
+fn small_files_are_copied_many_at_a_time_and_do_not_wait_for_a_large_one() {
+    for (count, copied) in [(31, 31), (32, 32), (33, 32)] {
+        let mut host = Host::new();
+        host.pick(id(1_000), "large", 20 * PART);
+        host.run_but(&["put", "stage"]);
+        assert_eq!(host.count("stage"), 2);
+        for upload in 0..count {
+            host.pick(id(upload), "a", 10_000);
+        }
+        host.run_but(&["put", "stage"]);
+        assert_eq!(host.count("stage"), 2 + copied, "{count}");
+    }
+}
+
+#[test]
+fn urls_are_asked_for_as_far_ahead_as_they_will_be_used() {
+    // A part takes ten seconds, six at a time. A URL of an hour finds its turn whatever the queue: all that are hashed ask for theirs. One of
+    // eight seconds is usable for six, and within half of that one turn comes beside the free slot.
+    for (lifetime_seconds, ended, asked) in [(3600, 6, 5), (8, 1, 2)] {
+        let mut host = Host::new();
+        host.url_lifetime_seconds = lifetime_seconds;
+        host.pick(id(1), "a", 60 * PART);
+        host.run_but(&["put", "stage"]);
+        host.advance(10_000);
+        host.run_but(&["put", "stage", "sign"]);
+        for _ in 0..ended {
+            host.succeed("put");
+            host.run_but(&["put", "stage", "sign"]);
+        }
+        let (_, action) = host.take("sign");
+        let Action::Call {
+            call: SessionCall::Sign(request),
+            ..
+        } = action
+        else {
+            panic!()
+        };
+        assert_eq!(request.parts.len(), asked, "{lifetime_seconds} s");
+    }
+}
+
+#[test]
+fn room_of_a_forgotten_upload_is_there_for_the_next() {
+    let reserve = EngineConfig::default().storage_reserve_bytes;
+    let mut host = Host::new();
+    host.input(Input::Room {
+        bytes: Some(reserve + 2 * PART),
+    });
+    host.pick(id(1), "a", 20 * PART);
+    host.run_but(&["put"]);
+    assert_eq!(host.count("stage"), 2);
+    host.command(Command::Cancel(id(1)));
+    host.run();
+    host.pick(id(2), "b", 20 * PART);
+    host.run_but(&["put"]);
+    assert_eq!(host.count("stage"), 4);
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Recorder {
             recording: Recording {
                 tape: Arc::new(Mutex::new(tape)),
             },
-            redaction: Redaction::new(seed),
+            redaction: Redaction::default(),
             last_at: Timestamp::default(),
         }
     }
@@ -143,7 +143,7 @@ impl Recorder {
     }
 
     pub(crate) fn on_command(&mut self, now: Timestamp, command: &Command) {
-        let record = Record::Command(record::command(&self.redaction, command));
+        let record = Record::Command(record::command(&mut self.redaction, command));
         self.keep(now, record);
     }
 

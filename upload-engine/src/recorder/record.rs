@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use upload_protocol::{
     Checkpoint, CheckpointIntent, CheckpointSession, ChecksumAlgorithm, ClientUploadId,
     CompleteBatchResponse, CompleteBatchResult, CompleteResponse, Crc64Nvme, ErrorCode, FileInfo, PartLayout,
-    PartNumber, Problem, SealResponse, SessionId, SessionResponse, SessionStatus, SignPartsResponse,
-    SignedPart, StartBatchResponse, StartBatchResult, StartResponse, StoredPart, UploadMode,
+    PartNumber, Problem, SealResponse, SessionResponse, SessionStatus, SignPartsResponse, SignedPart,
+    StartBatchResponse, StartBatchResult, StartResponse, StoredPart, UploadMode,
 };
 
 use super::redact::{self, Redaction};
 use crate::action::{ActionId, Command, Failure, Input, Outcome, SourceId, StagedPart};
+use crate::retry::is_store_code;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Record {
@@ -57,7 +58,6 @@ pub(super) struct RecordedCheckpoint {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RecordedSession {
-    id: SessionId,
     mode: UploadMode,
     checksum: bool,
 }
@@ -100,7 +100,6 @@ pub(super) struct RecordedStart {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RecordedTruth {
-    session: SessionId,
     status: SessionStatus,
     mode: UploadMode,
     size_bytes: u64,
@@ -139,7 +138,7 @@ pub(super) enum RecordedFailure {
     InvalidAnswer,
 }
 
-pub(super) fn command(redaction: &Redaction, command: &Command) -> RecordedCommand {
+pub(super) fn command(redaction: &mut Redaction, command: &Command) -> RecordedCommand {
     match command {
         Command::Pick {
             upload,
@@ -147,25 +146,24 @@ pub(super) fn command(redaction: &Redaction, command: &Command) -> RecordedComma
             file,
             as_new,
         } => RecordedCommand::Pick {
-            upload: *upload,
+            upload: redact::upload(*upload),
             source: source.0,
             file: redaction.file(file),
             as_new: *as_new,
         },
         Command::Provide { upload, source, file } => RecordedCommand::Provide {
-            upload: *upload,
+            upload: redact::upload(*upload),
             source: source.0,
             file: redaction.file(file),
         },
         Command::Restore { checkpoint, staged } => RecordedCommand::Restore {
             checkpoint: Box::new(RecordedCheckpoint {
                 version: checkpoint.version,
-                upload: checkpoint.client_upload_id,
+                upload: redact::upload(checkpoint.client_upload_id),
                 generation: checkpoint.generation,
                 file: redaction.file(&checkpoint.file),
                 layout: checkpoint.layout,
                 session: checkpoint.session.as_ref().map(|session| RecordedSession {
-                    id: session.session_id,
                     mode: session.mode,
                     checksum: session.checksum,
                 }),
@@ -176,10 +174,10 @@ pub(super) fn command(redaction: &Redaction, command: &Command) -> RecordedComma
                 .map(|staged| (staged.part.value(), staged.crc.0, staged.size_bytes))
                 .collect(),
         },
-        Command::Pause(upload) => RecordedCommand::Pause(*upload),
-        Command::Resume(upload) => RecordedCommand::Resume(*upload),
-        Command::Cancel(upload) => RecordedCommand::Cancel(*upload),
-        Command::Dismiss(upload) => RecordedCommand::Dismiss(*upload),
+        Command::Pause(upload) => RecordedCommand::Pause(redact::upload(*upload)),
+        Command::Resume(upload) => RecordedCommand::Resume(redact::upload(*upload)),
+        Command::Cancel(upload) => RecordedCommand::Cancel(redact::upload(*upload)),
+        Command::Dismiss(upload) => RecordedCommand::Dismiss(redact::upload(*upload)),
     }
 }
 
@@ -232,7 +230,6 @@ fn outcome(outcome: &Outcome) -> RecordedOutcome {
 fn started(response: &StartResponse) -> RecordedStart {
     RecordedStart {
         session: RecordedSession {
-            id: response.upload_session_id,
             mode: response.mode,
             checksum: response.checksum_algorithm.is_some(),
         },
@@ -245,7 +242,6 @@ fn started(response: &StartResponse) -> RecordedStart {
 
 fn truth(response: &SessionResponse) -> RecordedTruth {
     RecordedTruth {
-        session: response.upload_session_id,
         status: response.status,
         mode: response.mode,
         size_bytes: response.size_bytes,
@@ -299,19 +295,19 @@ fn failure(failure: &Failure) -> RecordedFailure {
         } => RecordedFailure::Http {
             status: *status,
             code: *code,
-            // A store's codes are words of S3's list; anything longer is nothing the engine knows.
-            store_code: store_code
-                .as_ref()
-                .map(|code| code.chars().take(STORE_CODE_LENGTH_MAX).collect()),
+            // Words of S3's list, by which the engine decides; anything else is somebody's text.
+            store_code: store_code.as_ref().map(|code| {
+                if is_store_code(code) {
+                    code.clone()
+                } else {
+                    String::new()
+                }
+            }),
             retry_after_seconds: *retry_after_seconds,
         },
         Failure::InvalidAnswer { .. } => RecordedFailure::InvalidAnswer,
     }
 }
-
-/// The longest code on S3's list has 47 characters.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
-const STORE_CODE_LENGTH_MAX: usize = 64;
 
 /// A number in a report is outside what it can be.
 #[derive(Debug)]
@@ -370,7 +366,7 @@ impl RecordedCheckpoint {
             file: self.file,
             layout: self.layout,
             session: self.session.map(|session| CheckpointSession {
-                session_id: session.id,
+                session_id: redact::session(),
                 token: redact::token(),
                 key: String::new(),
                 multipart_upload_id: multipart_id(session.mode),
@@ -437,7 +433,7 @@ impl RecordedOutcome {
 impl RecordedStart {
     fn into_response(self) -> Result<StartResponse, Broken> {
         Ok(StartResponse {
-            upload_session_id: self.session.id,
+            upload_session_id: redact::session(),
             token: redact::token(),
             key: String::new(),
             upload_id: multipart_id(self.session.mode),
@@ -462,7 +458,7 @@ impl RecordedTruth {
             })
         };
         Ok(SessionResponse {
-            upload_session_id: self.session,
+            upload_session_id: redact::session(),
             status: self.status,
             key: String::new(),
             upload_id: multipart_id(self.mode),
