@@ -25,7 +25,7 @@ const CONFIG_FILE: &str = "holdfast.yaml";
 
 /// Shortest life of a URL. Clients sign no further ahead than they will send before it ends, and ask
 /// anew for what ended: short lives cost calls and no upload.
-const URL_LIFETIME_SECONDS_MIN: u32 = 1;
+const URL_LIFETIME_SECONDS_MIN: u32 = 2;
 
 /// How much longer than a signed URL a session must live without a call. Leases are written hourly at
 /// most, so a URL may be signed an hour after the last renewal; the second hour is for its last PUT.

@@ -85,7 +85,7 @@ fn lists_are_read_from_the_file_and_from_repeated_flags() {
 }
 
 #[test]
-fn urls_may_live_from_a_second_to_a_week() {
+fn urls_may_live_from_two_seconds_to_a_week() {
     let lifetime = |seconds: &str| {
         load(
             &["--url-lifetime-seconds", seconds],
@@ -93,13 +93,13 @@ fn urls_may_live_from_a_second_to_a_week() {
             "lease_seconds: 700000",
         )
     };
-    for seconds in ["1", "604800"] {
+    for seconds in ["2", "604800"] {
         let config = lifetime(seconds).unwrap();
         assert_eq!(config.policy.url_lifetime.as_secs().to_string(), seconds);
     }
-    for seconds in ["0", "604801"] {
+    for seconds in ["1", "604801"] {
         let error = lifetime(seconds).unwrap_err();
-        assert!(error.contains("expected 1 to 604800 seconds"), "{error}");
+        assert!(error.contains("expected 2 to 604800 seconds"), "{error}");
     }
 }
 

@@ -7,9 +7,9 @@ use futures::stream::{self, StreamExt as _};
 use upload_protocol::limits::{BATCH_LENGTH_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{
     CompleteBatchItem, CompleteBatchRequest, CompleteBatchResponse, CompleteBatchResult, CompleteRequest,
-    CompleteResponse, SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
-    StartBatchItem, StartBatchRequest, StartBatchResponse, StartBatchResult, StartRequest, StartResponse,
-    UploadToken,
+    CompleteResponse, Problem, SealRequest, SealResponse, SessionResponse, SignPartsRequest,
+    SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse, StartBatchResult, StartRequest,
+    StartResponse, UploadToken,
 };
 
 use crate::error::{Result, UploadError};
@@ -60,7 +60,7 @@ async fn start_one(uploads: Uploads, item: StartBatchItem, urls_max: usize) -> S
     };
     match started.await {
         Ok(session) => StartBatchResult::Session(Box::new(session)),
-        Err(error) => StartBatchResult::Problem(error.to_problem()),
+        Err(error) => StartBatchResult::Problem(problem_of_one(&error)),
     }
 }
 
@@ -124,8 +124,20 @@ async fn complete_one(uploads: Uploads, item: CompleteBatchItem) -> CompleteBatc
     };
     match completed.await {
         Ok(completed) => CompleteBatchResult::Completed(completed),
-        Err(error) => CompleteBatchResult::Problem(error.to_problem()),
+        Err(error) => CompleteBatchResult::Problem(problem_of_one(&error)),
     }
+}
+
+/// The problem of one of many. The call as a whole is answered with success, so the log would not show it.
+fn problem_of_one(error: &UploadError) -> Problem {
+    let problem = error.to_problem();
+    let (status, code, detail) = (problem.status, problem.code.as_str(), &problem.detail);
+    if status >= 500 {
+        tracing::error!(status, code, detail, "one of many failed");
+    } else {
+        tracing::info!(status, code, detail, "one of many failed");
+    }
+    problem
 }
 
 pub(super) async fn abort(State(uploads): State<Uploads>, call: SessionCall) -> Result<StatusCode> {

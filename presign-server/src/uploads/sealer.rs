@@ -84,6 +84,8 @@ struct Watch {
     delay: Duration,
     /// When it was last known how many parts the store holds, and how many.
     seen: Option<(Instant, usize)>,
+    /// With work under way: when it was asked for another look meanwhile.
+    woken: Option<Instant>,
     work: Work,
 }
 
@@ -139,7 +141,10 @@ impl Sealer {
                 Some(done) = self.working.join_next() => self.on_done(done),
                 woken = waking.recv() => match woken {
                     Ok((id, wake)) => self.on_wake(id, wake),
-                    Err(RecvError::Lagged(_)) => search.reset_immediately(),
+                    Err(RecvError::Lagged(_)) => {
+                        self.on_wakes_lost();
+                        search.reset_immediately();
+                    }
                     Err(RecvError::Closed) => break,
                 },
                 _ = search.tick() => self.search().await,
@@ -182,11 +187,14 @@ impl Sealer {
         let watch = self.watched.entry(id).or_insert(Watch {
             delay,
             seen: None,
+            woken: None,
             work: Work::At(at),
         });
         watch.delay = watch.delay.min(delay);
-        if let Work::At(planned) = &mut watch.work {
-            *planned = at.min(*planned);
+        match &mut watch.work {
+            Work::At(planned) => *planned = at.min(*planned),
+            // What the look under way sees may be older than what it was woken for.
+            Work::UnderWay => watch.woken = Some(watch.woken.map_or(at, |woken| woken.min(at))),
         }
     }
 
@@ -203,13 +211,18 @@ impl Sealer {
         let Some(watch) = self.watched.get_mut(&id) else {
             return;
         };
+        let woken = watch.woken.take();
+        let no_later = |at: Instant| woken.map_or(at, |woken| woken.min(at));
         match outcome {
             Outcome::Ended => {
-                self.watched.remove(&id);
+                match woken {
+                    Some(at) => watch.work = Work::At(at),
+                    None => drop(self.watched.remove(&id)),
+                }
                 return;
             }
             Outcome::Again { after } => {
-                watch.work = Work::At(Instant::now() + after);
+                watch.work = Work::At(no_later(Instant::now() + after));
                 return;
             }
             Outcome::Waiting { held, lacking } => {
@@ -221,7 +234,14 @@ impl Sealer {
             Outcome::Stuck => watch.delay = (watch.delay * 2).min(self.timing.delay_max),
             Outcome::Failed => watch.delay = (watch.delay * 2).min(self.timing.delay_failed_max),
         }
-        watch.work = Work::At(Instant::now() + watch.delay);
+        watch.work = Work::At(no_later(Instant::now() + watch.delay));
+    }
+
+    /// Some wakes were lost: every session that is watched is looked at as soon as by one of them.
+    fn on_wakes_lost(&mut self) {
+        for id in self.watched.keys().copied().collect::<Vec<_>>() {
+            self.on_wake(id, Wake::Later);
+        }
     }
 
     async fn search(&mut self) {
@@ -271,6 +291,7 @@ impl Sealer {
                 watched.entry(found.session.id).or_insert_with(|| Watch {
                     delay,
                     seen: None,
+                    woken: None,
                     work: Work::At(Instant::now() + first),
                 });
             }
