@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::pin;
 use std::rc::Rc;
 
-use futures::future::AbortHandle;
+use futures::future::{AbortHandle, Either, select};
 use futures::lock::Mutex;
 use gloo_timers::callback::{Interval, Timeout};
+use gloo_timers::future::TimeoutFuture;
 use js_sys::Array;
 use upload_engine::{ActionId, Command, Engine, EngineConfig, Input, Outcome, SourceId, Timestamp};
 use upload_protocol::limits::{MIB, PART_SIZE_BYTES_MAX, PART_SIZE_BYTES_MIN};
@@ -36,11 +38,15 @@ use crate::view::{EngineView, HostKind, PageMessage, UploadView, size_from_js};
 /// Most parts in flight that a page may ask for.
 const CONCURRENCY_MAX: u32 = 64;
 
+/// A browser that has not told how much room there is for so long, in ms, won't.
+const ROOM_TIMEOUT_MS: u32 = 1_000;
+
 /// How often the engine is told how much room there is while parts are staged, in ms.
 const ROOM_INTERVAL_MS: f64 = 2_000.0;
 
-/// Commands remembered, so that one sent twice is carried out once.
-const SEEN_COMMANDS_MAX: usize = 1024;
+/// Commands remembered, so that one sent twice is carried out once: more than a page can have waiting for
+/// an engine.
+const SEEN_COMMANDS_MAX: usize = 64 * 1024;
 
 /// An engine at work, with its pages, files and timers.
 pub(super) struct Driver {
@@ -253,12 +259,17 @@ impl Driver {
 
     /// Tells the engine how much can still be written to disk.
     async fn tell_room(self: &Rc<Self>) {
-        let bytes = estimate_room().await;
+        // Nothing may wait for a browser that never answers.
+        let estimate = pin!(estimate_room());
+        let bytes = match select(estimate, TimeoutFuture::new(ROOM_TIMEOUT_MS)).await {
+            Either::Left((bytes, _)) => bytes,
+            Either::Right(_) => None,
+        };
         self.handle(Input::Room { bytes });
     }
 
     /// The same, once in a while: an estimate takes the browser some time.
-    fn tell_room_in_time(self: &Rc<Self>) {
+    pub(super) fn tell_room_in_time(self: &Rc<Self>) {
         let now_ms = monotonic_ms();
         {
             let mut state = self.state.borrow_mut();

@@ -269,12 +269,7 @@ impl Page {
     fn on_engine_message(self: &Rc<Self>, message: ToPage) {
         match message {
             ToPage::Welcome { worker_lock } => self.watch_worker(worker_lock),
-            ToPage::Acks(ids) => {
-                let mut state = self.state.borrow_mut();
-                for id in ids {
-                    state.outbox.on_ack(id);
-                }
-            }
+            ToPage::Acks(ids) => self.state.borrow_mut().outbox.on_acks(&ids),
             ToPage::Messages(messages) => {
                 for message in messages.iter() {
                     if let Some(heard) = from_js::<Heard>(message.clone()) {

@@ -1,6 +1,8 @@
 //! Commands on their way: kept until the engine has them, since the engine may die at any moment and
 //! another take its place. Pure.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 /// Commands that are not acknowledged yet, in order. `C` is a command.
@@ -26,12 +28,11 @@ impl<C> Outbox<C> {
         self.waiting.splice(0..0, commands);
     }
 
-    /// The engine has it.
-    pub(super) fn on_ack(&mut self, id: Uuid) {
-        // Acknowledged in order, so it is the first or near it.
-        if let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
-            self.waiting.remove(at);
-        }
+    /// The engine has these.
+    pub(super) fn on_acks(&mut self, ids: &[Uuid]) {
+        let acknowledged: HashSet<_> = ids.iter().collect();
+        self.waiting
+            .retain(|(waiting, _)| !acknowledged.contains(waiting));
     }
 
     /// What has to be sent to a new engine, in order.
@@ -50,8 +51,7 @@ mod tests {
         for number in 1..=3 {
             outbox.push(Uuid::from_u128(number), number);
         }
-        outbox.on_ack(Uuid::from_u128(2));
-        outbox.on_ack(Uuid::from_u128(9));
+        outbox.on_acks(&[Uuid::from_u128(2), Uuid::from_u128(9)]);
         let left: Vec<_> = outbox.waiting().map(|(_, command)| *command).collect();
         assert_eq!(left, [1, 3]);
     }
