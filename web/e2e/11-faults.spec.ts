@@ -81,6 +81,8 @@ test('twenty uploads complete although every fifth request fails in one way or a
   const tookSeconds = (Date.now() - begun) / 1000;
   testInfo.annotations.push({ type: 'faults', description: JSON.stringify({ tookSeconds, ...stats }) });
   for (const [kind, times] of Object.entries(stats.faults)) expect(times, kind).toBeGreaterThan(0);
+  const struck = Object.values(stats.faults).reduce((sum, times) => sum + times, 0);
+  expect(struck / stats.requests, 'share of requests that failed').toBeGreaterThan(0.1);
 
   for (const file of files) {
     await scenario.isStored(stack, page, file);

@@ -7,12 +7,16 @@ const FILE_BYTES = 500 * MIB;
 /** So that a hundred parts take several times as long as a URL lives. */
 const LINK_BYTES_PER_SECOND = 40 * MIB;
 const LIFETIME_SECONDS = 2;
+/** What is refused has been sent all the same. */
+const COMPLETED_MS_MAX = 240_000;
 
 /** Uploads a hundred parts of 5 MiB and asserts that no person was troubled with it. */
 async function uploadsInHundredParts(scenario: Scenario, stack: Stack, seed: number): Promise<UploadsPage> {
+  test.setTimeout(COMPLETED_MS_MAX + 60_000);
   const page = await scenario.visitor(stack).open('/?part-size-mib=5');
   const file = scenario.file('expiring.bin', FILE_BYTES, seed);
   await page.pick(file);
+  await page.hasStatus(file.name, 'completed', COMPLETED_MS_MAX);
   await scenario.isStored(stack, page, file);
   const stored = (await stack.storeProxy.puts()).filter((put) => put.status === 200);
   expect(stored).toHaveLength(100);
@@ -36,3 +40,16 @@ for (const cors of [true, false]) {
     expect(faults[cors ? 'expiredUrl' : 'expiredUrlWithoutCors']).toBeGreaterThan(0);
   });
 }
+
+test('URLs that live for two seconds, as the server says, are asked for when they are needed', async ({
+  scenario,
+}) => {
+  const stack = await scenario.start({
+    uploadBytesPerSecond: LINK_BYTES_PER_SECOND,
+    serverEnv: { HOLDFAST_URL_LIFETIME_SECONDS: String(LIFETIME_SECONDS) },
+  });
+  await uploadsInHundredParts(scenario, stack, 123);
+  // None was used that the store had to refuse.
+  const puts = await stack.storeProxy.puts();
+  expect(puts.filter((put) => put.status === 403)).toHaveLength(0);
+});

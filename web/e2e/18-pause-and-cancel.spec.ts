@@ -58,7 +58,6 @@ test('a cancelled upload leaves nothing at the store and not a byte in the brows
   const small = scenario.file('small.bin', 40_000, 184);
   await page.pick(large);
   await page.hasDurability(large.name, 'safe');
-  await stack.storeProxy.configure({ uploadBytesPerSecond: 40 * MIB });
   await page.hasSent(large.name, 0.3);
   await stack.storeProxy.configure({ block: { method: 'PUT' } });
   await page.pick(small);

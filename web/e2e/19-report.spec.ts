@@ -10,7 +10,7 @@ import { expect, test } from './support/test.ts';
 test('the report of a disturbed upload holds no secret, and replayed does the same again', async ({
   scenario,
 }) => {
-  const stack = await scenario.start();
+  const stack = await scenario.start({ uploadBytesPerSecond: 12 * MIB });
   await stack.storeProxy.configure({
     faults: [{ fault: { kind: 'slowDown' }, match: { method: 'PUT' }, probability: 0.3 }],
   });
@@ -21,6 +21,7 @@ test('the report of a disturbed upload holds no secret, and replayed does the sa
   const row = page.row(file.name);
   await row.getByTestId('pause').click();
   await page.hasStatus(file.name, 'paused');
+  await stack.storeProxy.configure({ uploadBytesPerSecond: null });
   await row.getByTestId('resume').click();
   await scenario.isStored(stack, page, file);
 
