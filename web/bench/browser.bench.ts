@@ -36,6 +36,11 @@ const CASES: readonly Case[] = [
     fileBytes: (QUICK ? 64 : 256) * MIB,
     link: { bytesPerSecond: 25_000_000, latencyMs: 50 },
   },
+  {
+    name: `${QUICK ? 64 : 256} MiB, 1 Gbit/s, 50 ms`,
+    fileBytes: (QUICK ? 64 : 256) * MIB,
+    link: { bytesPerSecond: 125_000_000, latencyMs: 50 },
+  },
   { name: `${QUICK ? 100 : 1000} × 10 KiB`, made: { count: QUICK ? 100 : 1000, sizeBytes: 10 * 1024 } },
 ];
 
@@ -72,7 +77,7 @@ async function bundleUppy(): Promise<string> {
   return bundle.output[0].code;
 }
 
-/** Asserts that everything has arrived by its sizes, then empties the store for the next. */
+/** Asserts that everything has arrived, by the number of objects and the size of one, then empties the store. */
 async function checkAndEmpty(stack: Stack, sizes: readonly number[]): Promise<void> {
   const keys = await listKeys(stack.access);
   expect(keys).toHaveLength(sizes.length);

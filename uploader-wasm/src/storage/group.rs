@@ -12,7 +12,8 @@ use super::fault::StorageFault;
 /// Most writes in one transaction.
 const GROUP_WRITES_MAX: usize = 512;
 
-/// Most bytes in one transaction. Bounds what one failure takes with it, and what waits in memory.
+/// Most bytes in one transaction. Bounds what has to be written again after a failure, and what waits in
+/// memory.
 const GROUP_SIZE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// How a write ended.
@@ -93,12 +94,12 @@ impl<C> WriteQueue<C> {
         self.is_busy.then_some(group)
     }
 
-    /// A group's transaction has ended: tells everyone who waits for it how.
-    pub(super) fn end(&mut self, group: Group<C>, written: &Written) {
+    /// A group has been written, or not: tells everyone who waits for it how his own change ended.
+    pub(super) fn end(&mut self, group: Group<C>, written: Vec<Written>) {
         self.is_busy = false;
-        for waiter in group.waiters {
-            // Whoever waited doesn't want to know any more.
-            waiter.send(written.clone()).ok();
+        for (waiter, written) in group.waiters.into_iter().zip(written) {
+            // Whoever waited may not want to know any more.
+            waiter.send(written).ok();
         }
     }
 }
@@ -122,18 +123,19 @@ mod tests {
         let group = queue.begin().unwrap();
         let _rest: Vec<_> = (2..100).map(|change| queue.push(change, 1)).collect();
         assert!(queue.begin().is_none());
-        queue.end(group, &Ok(()));
+        queue.end(group, vec![Ok(())]);
         assert_eq!(queue.begin().unwrap().changes, (2..100).collect::<Vec<_>>());
     }
 
     #[test]
-    fn failure_reaches_every_waiter_as_what_it_is() {
+    fn every_waiter_hears_of_his_own_change() {
         let mut queue = WriteQueue::default();
         let waits = [1, 2].map(|change| queue.push(change, 1));
         let group = queue.begin().unwrap();
-        queue.end(group, &Err(StorageFault::QuotaExceeded));
-        for mut written in waits {
-            assert_eq!(written.try_recv(), Ok(Some(Err(StorageFault::QuotaExceeded))));
+        let results = vec![Err(StorageFault::QuotaExceeded), Ok(())];
+        queue.end(group, results.clone());
+        for (mut written, result) in waits.into_iter().zip(results) {
+            assert_eq!(written.try_recv(), Ok(Some(result)));
         }
         let _next = queue.push(3, 1);
         assert_eq!(queue.begin().unwrap().changes, [3]);
@@ -157,7 +159,7 @@ mod tests {
         for expected in [&[GROUP_SIZE_BYTES_MAX + 1][..], &[GROUP_SIZE_BYTES_MAX, 0], &[1]] {
             let group = queue.begin().unwrap();
             assert_eq!(group.changes, expected);
-            queue.end(group, &Ok(()));
+            queue.end(group, Vec::new());
         }
     }
 
@@ -169,7 +171,7 @@ mod tests {
             .collect();
         let group = queue.begin().unwrap();
         assert_eq!(group.changes.len(), GROUP_WRITES_MAX);
-        queue.end(group, &Ok(()));
+        queue.end(group, Vec::new());
         assert_eq!(queue.begin().unwrap().changes, [GROUP_WRITES_MAX]);
     }
 }

@@ -115,7 +115,7 @@ impl Table {
     /// Writes of one key are made in the order they were asked for.
     ///
     /// # Errors
-    /// Those of the transaction, which other writes share: a full disk fails them all.
+    /// Those of its own: where the transaction fails that it shares with others, each is tried alone.
     /// # Cancellation
     /// Dropped before its transaction began, nothing is written.
     pub(super) async fn put(&self, key: &str, value: JsValue, size_bytes: u64) -> Result<(), StorageFault> {
@@ -150,8 +150,23 @@ impl Shared {
             let Some(group) = self.queue.borrow_mut().begin() else {
                 return;
             };
-            let written = self.commit(&group.changes).await;
-            self.queue.borrow_mut().end(group, &written);
+            let written = self.write_group(&group.changes).await;
+            self.queue.borrow_mut().end(group, written);
+        }
+    }
+
+    /// One transaction for all; when it fails, one for each in the same order: a row for which there is no
+    /// room must not take the others with it, nor the deletions that make room.
+    async fn write_group(&self, changes: &[Change]) -> Vec<Result<(), StorageFault>> {
+        match self.commit(changes).await {
+            Err(_) if changes.len() > 1 => {
+                let mut written = Vec::with_capacity(changes.len());
+                for change in changes {
+                    written.push(self.commit(std::slice::from_ref(change)).await);
+                }
+                written
+            }
+            result => vec![result; changes.len()],
         }
     }
 
