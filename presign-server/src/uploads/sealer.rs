@@ -109,6 +109,42 @@ enum Outcome {
     Failed,
 }
 
+impl Watch {
+    /// Somebody knows of a reason to look at `at`.
+    fn on_wake(&mut self, at: Instant, delay: Duration) {
+        self.delay = self.delay.min(delay);
+        match &mut self.work {
+            Work::At(planned) => *planned = at.min(*planned),
+            // What the look under way sees may be older than what it was woken for.
+            Work::UnderWay => self.woken = Some(self.woken.map_or(at, |woken| woken.min(at))),
+        }
+    }
+
+    /// When to look next after a look has ended so; `None` when there is nothing to look for any more.
+    fn after(&mut self, timing: &SealerTiming, now: Instant, outcome: Outcome) -> Option<Instant> {
+        let woken = self.woken.take();
+        let planned = match outcome {
+            Outcome::Ended => return woken,
+            Outcome::Again { after } => now + after,
+            Outcome::Waiting { held, lacking } => {
+                let before = self.seen.replace((now, held));
+                let pace = before.map(|(at, before)| (now - at, held.saturating_sub(before)));
+                self.delay = next_delay(timing, self.delay, lacking, pace);
+                now + self.delay
+            }
+            Outcome::Stuck => {
+                self.delay = (self.delay * 2).min(timing.delay_max);
+                now + self.delay
+            }
+            Outcome::Failed => {
+                self.delay = (self.delay * 2).min(timing.delay_failed_max);
+                now + self.delay
+            }
+        };
+        Some(woken.map_or(planned, |woken| woken.min(planned)))
+    }
+}
+
 impl Sealer {
     /// A sealer of these sessions.
     pub fn new(uploads: Uploads, timing: SealerTiming) -> Self {
@@ -190,12 +226,7 @@ impl Sealer {
             woken: None,
             work: Work::At(at),
         });
-        watch.delay = watch.delay.min(delay);
-        match &mut watch.work {
-            Work::At(planned) => *planned = at.min(*planned),
-            // What the look under way sees may be older than what it was woken for.
-            Work::UnderWay => watch.woken = Some(watch.woken.map_or(at, |woken| woken.min(at))),
-        }
+        watch.on_wake(at, delay);
     }
 
     fn on_done(&mut self, done: std::result::Result<(SessionId, Outcome), tokio::task::JoinError>) {
@@ -211,30 +242,10 @@ impl Sealer {
         let Some(watch) = self.watched.get_mut(&id) else {
             return;
         };
-        let woken = watch.woken.take();
-        let no_later = |at: Instant| woken.map_or(at, |woken| woken.min(at));
-        match outcome {
-            Outcome::Ended => {
-                match woken {
-                    Some(at) => watch.work = Work::At(at),
-                    None => drop(self.watched.remove(&id)),
-                }
-                return;
-            }
-            Outcome::Again { after } => {
-                watch.work = Work::At(no_later(Instant::now() + after));
-                return;
-            }
-            Outcome::Waiting { held, lacking } => {
-                let now = Instant::now();
-                let before = watch.seen.replace((now, held));
-                let pace = before.map(|(at, before)| (now - at, held.saturating_sub(before)));
-                watch.delay = next_delay(&self.timing, watch.delay, lacking, pace);
-            }
-            Outcome::Stuck => watch.delay = (watch.delay * 2).min(self.timing.delay_max),
-            Outcome::Failed => watch.delay = (watch.delay * 2).min(self.timing.delay_failed_max),
+        match watch.after(&self.timing, Instant::now(), outcome) {
+            Some(at) => watch.work = Work::At(at),
+            None => drop(self.watched.remove(&id)),
         }
-        watch.work = Work::At(no_later(Instant::now() + watch.delay));
     }
 
     /// Some wakes were lost: every session that is watched is looked at as soon as by one of them.
@@ -429,6 +440,33 @@ mod tests {
         }
         assert_eq!(delay, SealerTiming::default().delay_max);
         assert!(looks < 200, "{looks} looks in a lease");
+    }
+
+    #[test]
+    fn wake_that_comes_during_a_look_brings_the_next_one_forward_however_it_ends() {
+        let timing = SealerTiming::default();
+        let now = Instant::now();
+        let soon = now + timing.delay_sending;
+        let outcomes = [
+            Outcome::Ended,
+            Outcome::Waiting {
+                held: 1,
+                lacking: 9_000,
+            },
+            Outcome::Stuck,
+            Outcome::Failed,
+        ];
+        for outcome in outcomes {
+            let mut watch = Watch {
+                delay: timing.delay_max,
+                seen: Some((now.checked_sub(Duration::from_mins(5)).unwrap(), 0)),
+                woken: None,
+                work: Work::UnderWay,
+            };
+            watch.on_wake(soon, timing.delay_sending);
+            assert_eq!(watch.after(&timing, now, outcome), Some(soon), "{outcome:?}");
+            assert_eq!(watch.woken, None);
+        }
     }
 
     #[test]
