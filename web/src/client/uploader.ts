@@ -47,9 +47,9 @@ export interface Uploader {
   /** Drops an upload that has ended from the list. Nothing happens to one that has not. */
   dismiss(id: string): void;
   /**
-   * What the engine has been told so far, as JSON: the report to send with a bug. It holds sizes, times
-   * and random ids, no file names, URLs, tokens or contents; `cargo run -p upload-testkit --bin replay`
-   * tells an engine the same again, step by step. Rejects when there is no engine or it does not answer.
+   * What the engine has been told so far, as JSON: the report to send with a bug. It holds sizes,
+   * checksums, times and parts of random ids, no file names, URLs, tokens or contents;
+   * `cargo run -p upload-testkit --bin replay` tells an engine the same again, step by step. Rejects when there is no engine or it does not answer.
    */
   report(): Promise<string>;
   /** Calls back after every change of the snapshot. Answers the function that ends it. */
