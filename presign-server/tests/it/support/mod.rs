@@ -1,5 +1,5 @@
 //! A whole server in this process: the router, an embedded store on loopback, a client.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own share")]
+#![allow(unreachable_pub, reason = "used by the files beside it")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

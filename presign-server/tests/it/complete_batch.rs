@@ -1,11 +1,9 @@
 //! Many completes in one call: each as by its own, in the order asked for.
 
-mod support;
-
+use crate::support::{Answer, TWO_PARTS, World, content, crc};
 use axum::http::Method;
 use presign_server::session::StateKind;
 use serde_json::{Value, json};
-use support::{Answer, TWO_PARTS, World, content, crc};
 use upload_protocol::{CompleteResponse, StartResponse};
 use uuid::Uuid;
 

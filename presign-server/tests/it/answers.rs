@@ -1,11 +1,9 @@
 //! What every answer carries: ids, security headers, the page and its policy.
 
-mod support;
-
+use crate::support::{HOST, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::Value;
-use support::{HOST, World};
 use upload_storage::ObjectStorage as _;
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 //! The real binary: killed between calls, stopped gently, started wrongly.
 
-mod support;
-
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::{TWO_PARTS, content, crc, split, start_body};
 use serde_json::{Value, json};
-use support::{TWO_PARTS, content, crc, split, start_body};
 use upload_protocol::{CompleteResponse, StartResponse};
 use uuid::Uuid;
 

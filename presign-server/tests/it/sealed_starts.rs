@@ -1,15 +1,13 @@
 //! Starts that tell the whole file's checksum: nothing more is needed for the server to complete them.
 
-mod support;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::support::{MIB, SEALER_TIMING, TWO_PARTS, World, content, crc, sealed_start_body, start_body};
 use axum::http::Method;
 use presign_server::SealerTiming;
 use presign_server::session::StateKind;
 use serde_json::{Value, json};
-use support::{MIB, SEALER_TIMING, TWO_PARTS, World, content, crc, sealed_start_body, start_body};
 use upload_protocol::{SessionStatus, StartResponse};
 use uuid::Uuid;
 

@@ -1,13 +1,11 @@
 //! Starting sessions: once per key, whatever is repeated, lost or raced.
 
-mod support;
-
 use std::sync::atomic::Ordering;
 
+use crate::support::{MIB, TWO_PARTS, World, content, crc, start_body};
 use axum::http::Method;
 use presign_server::UploadPolicy;
 use serde_json::{Value, json};
-use support::{MIB, TWO_PARTS, World, content, crc, start_body};
 use upload_protocol::limits::{OBJECT_SIZE_BYTES_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{StartResponse, UploadMode};
 use upload_storage::ObjectStorage as _;

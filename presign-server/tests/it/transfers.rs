@@ -1,14 +1,12 @@
 //! From signed URLs to a completed object, and every way it can end otherwise.
 
-mod support;
-
 use std::sync::atomic::Ordering;
 
+use crate::support::{MIB, TWO_PARTS, World, content, crc, split, start_body};
 use axum::http::Method;
 use presign_server::UploadPolicy;
 use presign_server::session::{SessionState, StateKind};
 use serde_json::{Value, json};
-use support::{MIB, TWO_PARTS, World, content, crc, split, start_body};
 use upload_protocol::{CompleteResponse, SignPartsResponse, StartResponse};
 use upload_storage::ObjectStorage as _;
 use uuid::Uuid;

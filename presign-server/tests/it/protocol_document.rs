@@ -9,7 +9,7 @@ use upload_protocol::{
     StartBatchResponse, StartRequest, StartResponse,
 };
 
-const DOCUMENT: &str = include_str!("../../docs/protocol.md");
+const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
 #[test]
 fn error_table_lists_every_code_with_its_status_and_title() {

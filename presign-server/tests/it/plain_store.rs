@@ -1,10 +1,8 @@
 //! A store that keeps no checksums: numbers and sizes are all there is to go by.
 
-mod support;
-
+use crate::support::{MIB, TWO_PARTS, World, content, crc, split, start_body};
 use axum::http::Method;
 use serde_json::{Value, json};
-use support::{MIB, TWO_PARTS, World, content, crc, split, start_body};
 use upload_protocol::{SignPartsResponse, StartResponse, UploadMode};
 use upload_storage::StoreProfile;
 use uuid::Uuid;

@@ -1,12 +1,10 @@
 //! A store whose answers to a complete are wrong, lost or cut: nothing is believed, nothing is lost.
 
-mod support;
-
+use crate::support::{TWO_PARTS, World, content, crc};
 use axum::http::Method;
 use presign_server::UploadPolicy;
 use presign_server::session::StateKind;
 use serde_json::{Value, json};
-use support::{TWO_PARTS, World, content, crc};
 use upload_protocol::StartResponse;
 use upload_storage::StoreProfile;
 use upload_testkit::proxy::{Proxy, ProxyOptions};

@@ -1,11 +1,9 @@
 //! What must not work.
 
-mod support;
-
+use crate::support::{HOST, MIB, TWO_PARTS, World, content, crc, start_body};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
-use support::{HOST, MIB, TWO_PARTS, World, content, crc, start_body};
 use upload_protocol::{PresignedUrl, StartResponse};
 use uuid::Uuid;
 

@@ -1,0 +1,15 @@
+//! The server whole: its router, its binary, its stores, all over real HTTP where that matters.
+
+mod answers;
+mod attacks;
+mod complete_batch;
+mod plain_store;
+mod process;
+mod protocol_document;
+mod sealed_starts;
+mod session_stores;
+mod settings;
+mod starts;
+mod store_faults;
+mod support;
+mod transfers;
