@@ -1,0 +1,135 @@
+//! What the command line and the environment say.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::LogFormat;
+
+/// Flags and environment of the binary. Each may stand in `holdfast.yaml` under its name with
+/// underscores.
+#[derive(Debug, Clone, Default, Parser, Serialize)]
+#[command(
+    name = "presign-server",
+    version,
+    about = "Holdfast: uploads that survive the tab",
+    args_override_self = true
+)]
+pub struct Args {
+    /// File of settings [default: holdfast.yaml, where there is one]
+    #[arg(long, env = "HOLDFAST_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:4000]
+    #[arg(long, env = "HOLDFAST_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Folder for sessions, secrets and the embedded store [default: .holdfast]
+    #[arg(long, env = "HOLDFAST_DATA_DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Bucket to upload to; without it the embedded store runs
+    #[arg(long, env = "HOLDFAST_S3_BUCKET")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_bucket: Option<String>,
+    /// Endpoint of an S3-compatible store; without it Amazon's
+    #[arg(long, env = "HOLDFAST_S3_ENDPOINT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_endpoint: Option<String>,
+    /// Endpoint that URLs given to clients name, where it differs from --s3-endpoint
+    #[arg(long, env = "HOLDFAST_S3_PUBLIC_ENDPOINT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_public_endpoint: Option<String>,
+    /// Region of the bucket; without it what the AWS environment says, then us-east-1
+    #[arg(long, env = "HOLDFAST_S3_REGION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_region: Option<String>,
+    /// What the bucket's store can do, by its name: aws, versitygw, minio, garage, r2, ceph or embedded
+    /// [default: aws]
+    #[arg(long, env = "HOLDFAST_S3_PROFILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_profile: Option<String>,
+    /// Where sessions are kept: sqlite or memory [default: sqlite]
+    #[arg(long, env = "HOLDFAST_SESSION_STORE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_store: Option<String>,
+    /// Loopback address of the embedded store [default: 127.0.0.1:9000]
+    #[arg(long, env = "HOLDFAST_EMBEDDED_S3_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedded_s3_listen: Option<SocketAddr>,
+    /// Access key of the embedded store; without it one is made and kept in the data folder
+    #[arg(long, env = "HOLDFAST_EMBEDDED_S3_ACCESS_KEY", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedded_s3_access_key: Option<String>,
+    /// Part size in bytes for uploads that ask for none [default: 8388608] [env: `PART_SIZE_BYTES` too]
+    #[arg(long, env = "HOLDFAST_PART_SIZE_BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_size_bytes: Option<u64>,
+    /// Largest file in bytes [default: 50 TB]
+    #[arg(long, env = "HOLDFAST_FILE_SIZE_BYTES_MAX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_size_bytes_max: Option<u64>,
+    /// How long a signed URL lives, in seconds [default: 3600]
+    #[arg(long, env = "HOLDFAST_URL_LIFETIME_SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_lifetime_seconds: Option<u32>,
+    /// How long a session lives without a call, in seconds; at least --url-lifetime-seconds and 7200
+    /// more [default: 604800]
+    #[arg(long, env = "HOLDFAST_LEASE_SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u64>,
+    /// How long a call may take, in seconds [default: 60]
+    #[arg(long, env = "HOLDFAST_REQUEST_TIMEOUT_SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_timeout_seconds: Option<u64>,
+    /// First part of every key [default: uploads]
+    #[arg(long, env = "HOLDFAST_KEY_PREFIX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_prefix: Option<String>,
+    /// Host name this server answers for, beside loopback names and its address; may be repeated
+    #[arg(long = "allowed-host", env = "HOLDFAST_ALLOWED_HOST", value_delimiter = ',')]
+    #[serde(rename = "allowed_host", skip_serializing_if = "Vec::is_empty")]
+    pub allowed_hosts: Vec<String>,
+    /// Origin whose pages may call this server, beside its own; may be repeated
+    #[arg(
+        long = "cors-allowed-origin",
+        env = "HOLDFAST_CORS_ALLOWED_ORIGIN",
+        value_delimiter = ','
+    )]
+    #[serde(rename = "cors_allowed_origin", skip_serializing_if = "Vec::is_empty")]
+    pub cors_allowed_origins: Vec<String>,
+    /// Listen beyond loopback although anyone who reaches the address may upload
+    #[arg(long, env = "HOLDFAST_INSECURE_OPEN", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure_open: Option<bool>,
+    /// How to write the log: text or json [default: text]
+    #[arg(long, env = "HOLDFAST_LOG_FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Secrets and names that only the environment gives.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// `PART_SIZE_BYTES`, below `HOLDFAST_PART_SIZE_BYTES`.
+    pub part_size_bytes: Option<String>,
+    /// `HOLDFAST_TOKEN_SECRET`.
+    pub token_secret: Option<SecretString>,
+    /// `HOLDFAST_EMBEDDED_S3_SECRET_KEY`.
+    pub embedded_s3_secret_key: Option<SecretString>,
+}
+
+impl Environment {
+    /// What this process was started with. An empty variable is none.
+    pub fn of_process() -> Self {
+        let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            part_size_bytes: var("PART_SIZE_BYTES"),
+            token_secret: var("HOLDFAST_TOKEN_SECRET").map(SecretString::from),
+            embedded_s3_secret_key: var("HOLDFAST_EMBEDDED_S3_SECRET_KEY").map(SecretString::from),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Settings: flags over `HOLDFAST_*` environment over `holdfast.yaml` over defaults.
+
+mod args;
+mod error;
+mod settings;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Format as _, Serialized, Yaml};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use upload_storage::StoreProfile;
+
+use crate::http::access::AccessRules;
+use crate::uploads::UploadPolicy;
+
+pub use args::{Args, Environment};
+pub use error::ConfigError;
+use settings::Settings;
+
+/// File of settings looked for where no `--config` names one.
+const CONFIG_FILE: &str = "holdfast.yaml";
+
+/// Settings that were read, completed and checked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Folder of everything kept.
+    pub data_dir: PathBuf,
+    /// The bucket, or the embedded store.
+    pub store: StoreConfig,
+    /// Endpoint in URLs given to clients.
+    pub s3_public_endpoint: Option<String>,
+    /// Where sessions are kept.
+    pub session_store: SessionStoreKind,
+    /// Makes upload tokens; without it one is made and kept in the data folder.
+    pub token_secret: Option<SecretString>,
+    /// What uploads may be.
+    pub policy: UploadPolicy,
+    /// Who may ask.
+    pub access: AccessRules,
+    /// How long a call may take.
+    pub request_timeout: Duration,
+    /// Whether beyond loopback is wanted without authentication.
+    pub insecure_open: bool,
+    /// How the log is written.
+    pub log_format: LogFormat,
+}
+
+/// The store of objects.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum StoreConfig {
+    /// A bucket elsewhere.
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// Endpoint of control calls, Amazon's when `None`.
+        endpoint: Option<String>,
+        /// Its region.
+        region: Option<String>,
+        /// What its store can do.
+        profile: StoreProfile,
+    },
+    /// The store in this process, over `s3` in the data folder.
+    Embedded {
+        /// Its address.
+        listen: SocketAddr,
+        /// Its access key, made when `None`.
+        access_key: Option<String>,
+        /// Its secret key, made when `None`.
+        secret_key: Option<SecretString>,
+    },
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionStoreKind {
+    /// In `sessions.db` in the data folder.
+    Sqlite,
+    /// In this process alone.
+    Memory,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for a person.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads the file, puts environment and flags over it, and checks everything.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting, its value and what to do.
+    pub fn load(mut args: Args, environment: Environment) -> Result<Self, ConfigError> {
+        if args.part_size_bytes.is_none()
+            && let Some(text) = &environment.part_size_bytes
+        {
+            let bytes = text.trim().parse();
+            args.part_size_bytes = Some(bytes.map_err(|_| ConfigError::Value {
+                name: "PART_SIZE_BYTES",
+                value: text.clone(),
+                reason: "expected a number of bytes".to_owned(),
+            })?);
+        }
+        let file = settings_file(args.config.as_deref())?;
+        let figment = Figment::from(Serialized::defaults(Settings::default()));
+        let figment = match file {
+            Some(path) => figment.merge(Yaml::file_exact(path)),
+            None => figment,
+        };
+        let settings: Settings = figment
+            .merge(Serialized::defaults(args))
+            .extract()
+            .map_err(|error| ConfigError::Unreadable(Box::new(error)))?;
+        settings.check(environment)
+    }
+}
+
+fn settings_file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    match named {
+        Some(path) if path.is_file() => Ok(Some(path.to_path_buf())),
+        Some(path) => Err(ConfigError::Value {
+            name: "config",
+            value: path.display().to_string(),
+            reason: "there is no such file".to_owned(),
+        }),
+        None => Ok(Some(PathBuf::from(CONFIG_FILE)).filter(|path| path.is_file())),
+    }
+}
+
+impl fmt::Display for SessionStoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Memory => "memory",
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! Everything that can be set, with its default and its limits.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use upload_protocol::limits::{
+    MIB, OBJECT_SIZE_BYTES_MAX, PART_SIZE_BYTES_DEFAULT, PART_SIZE_BYTES_MAX, PART_SIZE_BYTES_MIN,
+    PRESIGNED_URL_LIFETIME_SECONDS_MAX,
+};
+use upload_storage::StoreProfile;
+
+use super::args::Environment;
+use super::error::{ConfigError, value_error};
+use super::{Config, LogFormat, SessionStoreKind, StoreConfig};
+use crate::http::access::AccessRules;
+use crate::key::is_prefix;
+use crate::uploads::UploadPolicy;
+
+/// Shortest life of a URL. Clients sign no further ahead than they will send before it ends, and ask
+/// anew for what ended: short lives cost calls and no upload.
+const URL_LIFETIME_SECONDS_MIN: u32 = 2;
+
+/// How much longer than a signed URL a session must live without a call. Leases are written hourly at
+/// most, so a URL may be signed an hour after the last renewal; the second hour is for its last PUT.
+const LEASE_MARGIN_SECONDS: u64 = 7200;
+
+/// Everything as it is read, before it is checked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    listen: SocketAddr,
+    data_dir: PathBuf,
+    s3_bucket: Option<String>,
+    s3_endpoint: Option<String>,
+    s3_public_endpoint: Option<String>,
+    s3_region: Option<String>,
+    s3_profile: Option<String>,
+    session_store: String,
+    embedded_s3_listen: SocketAddr,
+    embedded_s3_access_key: Option<String>,
+    part_size_bytes: u64,
+    file_size_bytes_max: u64,
+    url_lifetime_seconds: u32,
+    lease_seconds: u64,
+    request_timeout_seconds: u64,
+    key_prefix: String,
+    allowed_host: Vec<String>,
+    cors_allowed_origin: Vec<String>,
+    insecure_open: bool,
+    log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let policy = UploadPolicy::default();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            data_dir: PathBuf::from(".holdfast"),
+            s3_bucket: None,
+            s3_endpoint: None,
+            s3_public_endpoint: None,
+            s3_region: None,
+            s3_profile: None,
+            session_store: "sqlite".to_owned(),
+            embedded_s3_listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            embedded_s3_access_key: None,
+            part_size_bytes: PART_SIZE_BYTES_DEFAULT,
+            file_size_bytes_max: OBJECT_SIZE_BYTES_MAX,
+            url_lifetime_seconds: 3600,
+            lease_seconds: policy.lease.as_secs(),
+            request_timeout_seconds: 60,
+            key_prefix: policy.key_prefix,
+            allowed_host: Vec::new(),
+            cors_allowed_origin: Vec::new(),
+            insecure_open: false,
+            log_format: LogFormat::default(),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn check(self, environment: Environment) -> Result<Config, ConfigError> {
+        let access = self.access()?;
+        self.check_listen()?;
+        self.check_sizes()?;
+        let session_store = session_store_kind(&self.session_store)?;
+        let store = self.store(environment.embedded_s3_secret_key)?;
+        Ok(Config {
+            listen: self.listen,
+            data_dir: self.data_dir,
+            store,
+            s3_public_endpoint: filled(self.s3_public_endpoint.as_deref()),
+            session_store,
+            token_secret: environment.token_secret,
+            policy: UploadPolicy {
+                part_size_bytes: self.part_size_bytes,
+                file_size_bytes_max: self.file_size_bytes_max,
+                url_lifetime: Duration::from_secs(self.url_lifetime_seconds.into()),
+                lease: Duration::from_secs(self.lease_seconds),
+                key_prefix: self.key_prefix,
+            },
+            access,
+            request_timeout: Duration::from_secs(self.request_timeout_seconds),
+            insecure_open: self.insecure_open,
+            log_format: self.log_format,
+        })
+    }
+
+    /// The bucket, or the embedded store where there is none.
+    fn store(&self, embedded_secret_key: Option<SecretString>) -> Result<StoreConfig, ConfigError> {
+        let profile = match filled(self.s3_profile.as_deref()) {
+            Some(name) => {
+                let profile = name.parse::<StoreProfile>();
+                Some(profile.map_err(|error| value_error("s3_profile", &name, &error.to_string()))?)
+            }
+            None => None,
+        };
+        if let Some(bucket) = filled(self.s3_bucket.as_deref()) {
+            return Ok(StoreConfig::Bucket {
+                bucket,
+                endpoint: filled(self.s3_endpoint.as_deref()),
+                region: filled(self.s3_region.as_deref()),
+                profile: profile.unwrap_or_default(),
+            });
+        }
+        if let Some(endpoint) = filled(self.s3_endpoint.as_deref()) {
+            return Err(value_error(
+                "s3_endpoint",
+                &endpoint,
+                "it needs --s3-bucket as well",
+            ));
+        }
+        if let Some(profile) = profile.filter(|profile| *profile != StoreProfile::Embedded) {
+            return Err(value_error(
+                "s3_profile",
+                profile.as_str(),
+                "it needs --s3-bucket as well: without a bucket the embedded store runs",
+            ));
+        }
+        Ok(StoreConfig::Embedded {
+            listen: self.embedded_s3_listen,
+            access_key: filled(self.embedded_s3_access_key.as_deref()),
+            secret_key: embedded_secret_key,
+        })
+    }
+
+    fn access(&self) -> Result<AccessRules, ConfigError> {
+        let mut access = AccessRules::of_listener(self.listen);
+        for host in &self.allowed_host {
+            access.allow_host(host)?;
+        }
+        for origin in &self.cors_allowed_origin {
+            access.allow_origin(origin)?;
+        }
+        Ok(access)
+    }
+
+    fn check_listen(&self) -> Result<(), ConfigError> {
+        if self.listen.ip().is_loopback() || self.insecure_open {
+            return Ok(());
+        }
+        Err(value_error(
+            "listen",
+            &self.listen.to_string(),
+            "beyond loopback anyone could upload, as this build has no authentication: listen on 127.0.0.1 behind a proxy that authenticates, or say --insecure-open",
+        ))
+    }
+
+    fn check_sizes(&self) -> Result<(), ConfigError> {
+        let size = self.part_size_bytes;
+        if !(PART_SIZE_BYTES_MIN..=PART_SIZE_BYTES_MAX).contains(&size) || !size.is_multiple_of(MIB) {
+            return Err(value_error(
+                "part_size_bytes",
+                &size.to_string(),
+                &format!("expected whole MiB from {PART_SIZE_BYTES_MIN} to {PART_SIZE_BYTES_MAX} bytes"),
+            ));
+        }
+        if self.file_size_bytes_max > OBJECT_SIZE_BYTES_MAX {
+            return Err(value_error(
+                "file_size_bytes_max",
+                &self.file_size_bytes_max.to_string(),
+                &format!("S3's objects have at most {OBJECT_SIZE_BYTES_MAX} bytes"),
+            ));
+        }
+        let lifetime = self.url_lifetime_seconds;
+        if !(URL_LIFETIME_SECONDS_MIN..=PRESIGNED_URL_LIFETIME_SECONDS_MAX).contains(&lifetime) {
+            return Err(value_error(
+                "url_lifetime_seconds",
+                &lifetime.to_string(),
+                &format!(
+                    "expected {URL_LIFETIME_SECONDS_MIN} to {PRESIGNED_URL_LIFETIME_SECONDS_MAX} seconds"
+                ),
+            ));
+        }
+        let lease_seconds_min = u64::from(lifetime) + LEASE_MARGIN_SECONDS;
+        if self.lease_seconds < lease_seconds_min {
+            return Err(value_error(
+                "lease_seconds",
+                &self.lease_seconds.to_string(),
+                &format!(
+                    "expected at least {lease_seconds_min} seconds: url_lifetime_seconds ({lifetime}) and {LEASE_MARGIN_SECONDS} more, since leases are renewed hourly and a URL must not outlive its session"
+                ),
+            ));
+        }
+        if !(1..=3600).contains(&self.request_timeout_seconds) {
+            return Err(value_error(
+                "request_timeout_seconds",
+                &self.request_timeout_seconds.to_string(),
+                "expected 1 to 3600 seconds",
+            ));
+        }
+        if !is_prefix(&self.key_prefix) {
+            return Err(value_error(
+                "key_prefix",
+                &self.key_prefix,
+                "expected letters, digits, `-`, `_` and `.`, with single slashes between",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// An empty setting is none.
+fn filled(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn session_store_kind(text: &str) -> Result<SessionStoreKind, ConfigError> {
+    match text {
+        "sqlite" => Ok(SessionStoreKind::Sqlite),
+        "memory" => Ok(SessionStoreKind::Memory),
+        // An address may hold a password: only its kind is repeated.
+        _ if text.starts_with("redis://") || text.starts_with("rediss://") => Err(value_error(
+            "session_store",
+            "redis://…",
+            "this build has no Redis store: use `sqlite` or `memory`",
+        )),
+        _ => Err(value_error(
+            "session_store",
+            text,
+            "expected `sqlite` or `memory`",
+        )),
+    }
+}
