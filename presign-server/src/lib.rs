@@ -7,6 +7,7 @@
 //! `routes` and `http` (axum), [`Uploads`] and [`Sealer`] (what can be done with a session), and the
 //! seams [`store::SessionStore`], `upload_storage::ObjectStorage` and [`Clock`].
 
+pub mod auth;
 mod clock;
 pub mod config;
 mod content;
@@ -26,4 +27,4 @@ pub use error::{Result, UploadError};
 pub use http::access::{AccessRuleError, AccessRules};
 pub use routes::{AppState, router};
 pub use token::{TOKEN_SECRET_LENGTH_BYTES_MIN, TokenMaker, WeakSecret};
-pub use uploads::{Sealer, SealerTiming, UploadPolicy, Uploads};
+pub use uploads::{Sealer, SealerTiming, UploadPolicy, Uploads, UploadsBuilder};

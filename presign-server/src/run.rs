@@ -109,7 +109,9 @@ impl Server {
         let tokens = token_maker(&config)?;
         let sessions = open_sessions(&config)?;
         let (storage, embedded) = open_storage(&config).await?;
-        let uploads = Uploads::new(Arc::new(storage), sessions, tokens, config.policy);
+        let uploads = Uploads::builder(Arc::new(storage), sessions, tokens)
+            .policy(config.policy)
+            .build();
         let mut state = AppState::new(uploads, config.access);
         state.request_timeout = config.request_timeout;
         Ok(Self {

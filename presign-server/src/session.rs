@@ -9,8 +9,11 @@ use upload_protocol::{Crc64Nvme, MultipartUploadId, PartLayout, SessionId, Sessi
 pub struct Session {
     /// Its id.
     pub id: SessionId,
-    /// Who started it.
+    /// Who started it: the client, or one scope of it.
     pub owner: String,
+    /// The client that its bytes are counted for.
+    #[serde(default)]
+    pub client: String,
     /// The start's `Idempotency-Key`; with the owner, it is unique.
     pub idempotency_key: String,
     /// Counts revocations of the upload token; the token is made of id and generation.
@@ -79,6 +82,19 @@ pub struct Completed {
     pub told_crc: Option<Crc64Nvme>,
     /// When this server saw it, ms since 1970.
     pub at_ms: i64,
+    /// What is left of telling others about it; `None` when there is nothing to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<Announcement>,
+}
+
+/// News of a completion that somebody is still to be told. Written with the completion itself, so that
+/// no crash comes between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Times it was tried.
+    pub attempts: u32,
+    /// Not to be tried before, ms since 1970.
+    pub not_before_ms: i64,
 }
 
 impl Completed {
@@ -96,6 +112,7 @@ impl SessionState {
             Self::Reserved => StateKind::Reserved,
             Self::Open => StateKind::Open,
             Self::Sealed { .. } => StateKind::Sealed,
+            Self::Completed(completed) if completed.announcement.is_some() => StateKind::Announcing,
             Self::Completed(_) => StateKind::Completed,
             Self::Aborting { .. } => StateKind::Aborting,
             Self::Aborted => StateKind::Aborted,
@@ -122,6 +139,8 @@ pub enum StateKind {
     Open,
     /// See [`SessionState::Sealed`].
     Sealed,
+    /// [`SessionState::Completed`], and somebody is to be told.
+    Announcing,
     /// See [`SessionState::Completed`].
     Completed,
     /// See [`SessionState::Aborting`].
@@ -131,12 +150,29 @@ pub enum StateKind {
 }
 
 impl StateKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Reserved,
+        Self::Open,
+        Self::Sealed,
+        Self::Announcing,
+        Self::Completed,
+        Self::Aborting,
+        Self::Aborted,
+    ];
+
+    /// Whether sessions of this kind take parts: their bytes are in flight.
+    pub const fn takes_parts(self) -> bool {
+        matches!(self, Self::Reserved | Self::Open | Self::Sealed)
+    }
+
     /// A stable name, for a store's index.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
             Self::Open => "open",
             Self::Sealed => "sealed",
+            Self::Announcing => "announcing",
             Self::Completed => "completed",
             Self::Aborting => "aborting",
             Self::Aborted => "aborted",

@@ -86,6 +86,9 @@ error_codes! {
     StoreRefused = ("store_refused", 502, "Object store refused"),
     /// The session store did not answer. Retry: after a back-off.
     SessionStoreUnavailable = ("session_store_unavailable", 503, "Session store unavailable"),
+    /// The client's unfinished uploads would have more bytes together than it may. Retry: after a
+    /// back-off, since uploads end.
+    QuotaExceeded = ("quota_exceeded", 429, "Too many bytes in flight"),
     /// The request took too long. Retry: after a back-off.
     Timeout = ("timeout", 408, "Request timed out"),
     /// The server failed in a way it doesn't know. Retry: after a back-off.

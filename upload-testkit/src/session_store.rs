@@ -3,9 +3,10 @@
 //! Call [`suite`] with an empty store, and [`survives_reopening`] where a store outlives its process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use presign_server::session::{Completed, Session, SessionState, StateKind};
-use presign_server::store::{Created, SessionStore, SessionStoreError, Versioned};
+use presign_server::session::{Announcement, Completed, Session, SessionState, StateKind};
+use presign_server::store::{Claim, Claimed, Created, SessionStore, SessionStoreError, Versioned};
 use upload_protocol::{Crc64Nvme, IdempotencyKey, MultipartUploadId, PartLayout, SessionId, UploadMode};
 use uuid::Uuid;
 
@@ -27,6 +28,14 @@ pub async fn suite(store: Arc<dyn SessionStore>) {
     deleted_session_frees_its_key(&*store).await;
     concurrent_creates_give_one_session(std::slice::from_ref(&store)).await;
     concurrent_writers_lose_no_update(std::slice::from_ref(&store)).await;
+    bytes_in_flight_are_those_of_sessions_that_take_parts(&*store).await;
+    concurrent_creates_stay_below_the_limit(std::slice::from_ref(&store)).await;
+    set_lets_in_each_member_once_until_it_is_full(&*store).await;
+    set_vanishes_after_its_time(&*store).await;
+    concurrent_claims_let_in_as_many_as_may(std::slice::from_ref(&store)).await;
+    lease_has_one_holder_until_it_ends_or_is_given_back(&*store).await;
+    concurrent_callers_give_a_lease_to_one(std::slice::from_ref(&store)).await;
+    session_deleted_during_a_write_stays_deleted(&*store).await;
 }
 
 /// Two handles of one store, as two processes hold them: neither overwrites the other.
@@ -37,6 +46,9 @@ pub async fn shared_by_two(one: Arc<dyn SessionStore>, two: Arc<dyn SessionStore
     let stores = [one, two];
     concurrent_creates_give_one_session(&stores).await;
     concurrent_writers_lose_no_update(&stores).await;
+    concurrent_creates_stay_below_the_limit(&stores).await;
+    concurrent_claims_let_in_as_many_as_may(&stores).await;
+    concurrent_callers_give_a_lease_to_one(&stores).await;
 }
 
 /// Everything answered before a store was closed, or its process killed, is there afterwards.
@@ -63,7 +75,7 @@ pub async fn survives_reopening(
     let mut again = session("reopen");
     again.idempotency_key.clone_from(&sealed.session.idempotency_key);
     assert_eq!(
-        store.create(again).await.expect("create"),
+        store.create(again, None).await.expect("create"),
         Created::Existing(sealed)
     );
 }
@@ -77,6 +89,7 @@ pub fn session(owner: &str) -> Session {
     Session {
         id: SessionId::new(Uuid::new_v4()),
         owner: owner.to_owned(),
+        client: owner.to_owned(),
         idempotency_key: key.to_string(),
         token_generation: 0,
         key: "uploads/local/2026-11-22/x/file 😀.bin".to_owned(),
@@ -95,9 +108,9 @@ pub fn session(owner: &str) -> Session {
 }
 
 async fn create(store: &dyn SessionStore, session: Session) -> Versioned {
-    match store.create(session).await.expect("create") {
+    match store.create(session, None).await.expect("create") {
         Created::New(versioned) => versioned,
-        Created::Existing(existing) => panic!("a new key answered an old session: {existing:?}"),
+        other => panic!("a new key did not make a session: {other:?}"),
     }
 }
 
@@ -117,6 +130,10 @@ async fn created_session_reads_back_whole(store: &dyn SessionStore) {
             crc: None,
             told_crc: Some(Crc64Nvme(7)),
             at_ms: 5,
+            announcement: Some(Announcement {
+                attempts: 3,
+                not_before_ms: 6,
+            }),
         }),
         SessionState::Aborting { since_ms: 5 },
         SessionState::Aborted,
@@ -151,7 +168,7 @@ async fn key_used_before_answers_the_first_session(store: &dyn SessionStore) {
     second.idempotency_key.clone_from(&first.session.idempotency_key);
     let id = second.id;
     assert_eq!(
-        store.create(second).await.expect("create"),
+        store.create(second, None).await.expect("create"),
         Created::Existing(changed)
     );
     assert_eq!(get(store, id).await, None, "the second session was kept as well");
@@ -232,15 +249,20 @@ async fn concurrent_creates_give_one_session(stores: &[Arc<dyn SessionStore>]) {
         .map(|store| {
             let (store, mut session) = (store.clone(), session("race"));
             session.idempotency_key.clone_from(&key);
-            tokio::spawn(async move { store.create(session).await.expect("create") })
+            tokio::spawn(async move { store.create(session, None).await.expect("create") })
         })
         .collect();
     let mut new = 0;
     let mut ids = Vec::new();
     for one in racing {
         let created = one.await.expect("no panic");
-        new += u32::from(matches!(created, Created::New(_)));
-        ids.push(created.into_versioned().session.id);
+        let (is_new, found) = match created {
+            Created::New(found) => (true, found),
+            Created::Existing(found) => (false, found),
+            Created::OverLimit { .. } => panic!("no limit was asked for"),
+        };
+        new += u32::from(is_new);
+        ids.push(found.session.id);
     }
     assert_eq!(new, 1, "{new} of {WRITERS} creates made a session");
     assert!(
@@ -276,6 +298,171 @@ async fn concurrent_writers_lose_no_update(stores: &[Arc<dyn SessionStore>]) {
     let found = get(&*stores[0], id).await.expect("the session");
     assert_eq!(found.session.token_generation, WRITERS, "an update was lost");
     assert_eq!(found.version, u64::from(WRITERS) + 1);
+}
+
+async fn bytes_in_flight_are_those_of_sessions_that_take_parts(store: &dyn SessionStore) {
+    let client = "in flight";
+    let size_bytes = session(client).layout.size_bytes();
+    let first = create(store, session(client)).await;
+    create(store, session(client)).await;
+    let third = async |max: u64| store.create(session(client), Some(max)).await.expect("create");
+    let over = Created::OverLimit {
+        in_flight_bytes: 2 * size_bytes,
+    };
+    assert_eq!(third(3 * size_bytes - 1).await, over);
+    let mut again = session(client);
+    again.idempotency_key.clone_from(&first.session.idempotency_key);
+    let existing = store.create(again, Some(0)).await.expect("create");
+    assert_eq!(
+        existing,
+        Created::Existing(first.clone()),
+        "a repeated create counts nothing"
+    );
+    let other = store.create(session("another client"), Some(size_bytes)).await;
+    assert!(
+        matches!(other, Ok(Created::New(_))),
+        "another client's bytes are counted: {other:?}"
+    );
+    let mut ended = first.session;
+    ended.state = SessionState::Aborting { since_ms: 5 };
+    let ended = store.update(first.version, ended).await.expect("update");
+    assert!(matches!(third(2 * size_bytes).await, Created::New(_)));
+    assert_eq!(third(2 * size_bytes).await, over);
+    store.delete(ended.session.id).await.expect("delete");
+    assert_eq!(
+        third(2 * size_bytes).await,
+        over,
+        "deleting what had ended freed bytes"
+    );
+}
+
+async fn concurrent_creates_stay_below_the_limit(stores: &[Arc<dyn SessionStore>]) {
+    let client = format!("limited {}", Uuid::new_v4());
+    let max = 3 * session(&client).layout.size_bytes();
+    let racing: Vec<_> = in_turn(stores)
+        .map(|store| {
+            let (store, session) = (store.clone(), session(&client));
+            tokio::spawn(async move { store.create(session, Some(max)).await.expect("create") })
+        })
+        .collect();
+    let mut new = 0;
+    for one in racing {
+        new += u32::from(matches!(one.await.expect("no panic"), Created::New(_)));
+    }
+    assert_eq!(new, 3, "{new} sessions where 3 fit");
+}
+
+async fn claim(store: &dyn SessionStore, set: &str, member: &str, members_max: u32) -> Claimed {
+    let ttl = Duration::from_mins(1);
+    let claim = Claim {
+        set,
+        member,
+        members_max,
+        ttl,
+    };
+    store.claim(claim).await.expect("claim")
+}
+
+async fn set_lets_in_each_member_once_until_it_is_full(store: &dyn SessionStore) {
+    let set = format!("set {}", Uuid::new_v4());
+    assert_eq!(claim(store, &set, "one", 2).await, Claimed::New);
+    assert_eq!(claim(store, &set, "one", 2).await, Claimed::Known);
+    assert_eq!(claim(store, &set, "two", 2).await, Claimed::New);
+    assert_eq!(claim(store, &set, "three", 2).await, Claimed::Full);
+    assert_eq!(
+        claim(store, &set, "two", 2).await,
+        Claimed::Known,
+        "a full set forgot a member"
+    );
+    assert_eq!(
+        claim(store, &format!("{set}:other"), "three", 2).await,
+        Claimed::New
+    );
+}
+
+async fn set_vanishes_after_its_time(store: &dyn SessionStore) {
+    let set = format!("short {}", Uuid::new_v4());
+    let short = Claim {
+        set: &set,
+        member: "one",
+        members_max: 1,
+        ttl: Duration::from_millis(300),
+    };
+    assert_eq!(store.claim(short).await.expect("claim"), Claimed::New);
+    assert_eq!(claim(store, &set, "two", 1).await, Claimed::Full);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(claim(store, &set, "two", 1).await, Claimed::New);
+}
+
+async fn concurrent_claims_let_in_as_many_as_may(stores: &[Arc<dyn SessionStore>]) {
+    let set = format!("race {}", Uuid::new_v4());
+    let racing: Vec<_> = in_turn(stores)
+        .enumerate()
+        .map(|(index, store)| {
+            let (store, set) = (store.clone(), set.clone());
+            tokio::spawn(async move { claim(&*store, &set, &index.to_string(), 3).await })
+        })
+        .collect();
+    let mut new = 0;
+    for one in racing {
+        new += u32::from(one.await.expect("no panic") == Claimed::New);
+    }
+    assert_eq!(new, 3, "{new} of {WRITERS} were let in where 3 may");
+}
+
+async fn lease_has_one_holder_until_it_ends_or_is_given_back(store: &dyn SessionStore) {
+    let name = format!("lease {}", Uuid::new_v4());
+    let long = Duration::from_mins(1);
+    let take = async |holder, ttl| store.lease(&name, holder, ttl).await.expect("lease");
+    assert!(take("a", long).await);
+    assert!(!take("b", long).await, "two hold one lease");
+    assert!(take("a", long).await, "its holder can't renew it");
+    store.release(&name, "b").await.expect("release");
+    assert!(
+        !take("b", long).await,
+        "a lease was given back by one who had it not"
+    );
+    store.release(&name, "a").await.expect("release");
+    assert!(take("b", Duration::from_millis(300)).await);
+    assert!(!take("a", long).await);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(take("a", long).await, "the lease of one who is gone does not end");
+    assert!(!take("b", long).await, "one who was too late still holds it");
+}
+
+async fn concurrent_callers_give_a_lease_to_one(stores: &[Arc<dyn SessionStore>]) {
+    let name = format!("race {}", Uuid::new_v4());
+    let racing: Vec<_> = in_turn(stores)
+        .enumerate()
+        .map(|(index, store)| {
+            let (store, name) = (store.clone(), name.clone());
+            let holder = index.to_string();
+            let ttl = Duration::from_mins(1);
+            tokio::spawn(async move { store.lease(&name, &holder, ttl).await.expect("lease") })
+        })
+        .collect();
+    let mut holders = 0;
+    for one in racing {
+        holders += u32::from(one.await.expect("no panic"));
+    }
+    assert_eq!(holders, 1, "{holders} hold one lease");
+}
+
+async fn session_deleted_during_a_write_stays_deleted(store: &dyn SessionStore) {
+    let found = create(store, session("expiry")).await;
+    assert!(store.delete(found.session.id).await.expect("delete"));
+    let written = store.update(found.version, found.session.clone()).await;
+    assert!(
+        matches!(written, Err(SessionStoreError::Conflict { .. })),
+        "{written:?}"
+    );
+    assert_eq!(
+        get(store, found.session.id).await,
+        None,
+        "a write brought it back"
+    );
+    let listed = store.list(StateKind::Open, None, 1000).await.expect("list");
+    assert!(listed.iter().all(|listed| listed.session.id != found.session.id));
 }
 
 /// A store for each writer.

@@ -1,6 +1,7 @@
 //! What every request passes through, whatever it asks for.
 
 pub(crate) mod access;
+pub(crate) mod caller;
 pub(crate) mod extract;
 pub(crate) mod observe;
 pub(crate) mod problem;

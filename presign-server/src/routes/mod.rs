@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
@@ -16,6 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use upload_protocol::{IdempotencyKey, UploadToken};
 
+use crate::auth::{Authorizer, OpenAuthorizer};
 use crate::http::access::{AccessRules, check_host, check_origin};
 use crate::http::extract::BODY_LENGTH_BYTES_MAX;
 use crate::http::observe::{REQUEST_ID, observe};
@@ -30,6 +31,8 @@ const PREFLIGHT_AGE: Duration = Duration::from_hours(2);
 pub struct AppState {
     /// The sessions.
     pub uploads: Uploads,
+    /// Decides who a caller is.
+    pub authorizer: Arc<dyn Authorizer>,
     /// Who may ask.
     pub access: AccessRules,
     /// How long a call may take.
@@ -37,14 +40,22 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// State with a time limit of 60 seconds a call.
+    /// State that lets everybody start uploads, with a time limit of 60 seconds a call.
     pub fn new(uploads: Uploads, access: AccessRules) -> Self {
         Self {
             uploads,
+            authorizer: Arc::new(OpenAuthorizer),
             access,
             request_timeout: Duration::from_mins(1),
         }
     }
+}
+
+/// What the calls of the API work with.
+#[derive(Debug, Clone, FromRef)]
+struct ApiState {
+    uploads: Uploads,
+    authorizer: Arc<dyn Authorizer>,
 }
 
 /// The server as a router, to be served alone or mounted in an own app.
@@ -70,7 +81,10 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(access.clone(), check_origin))
         .layer(cors)
-        .with_state(uploads.clone());
+        .with_state(ApiState {
+            uploads: uploads.clone(),
+            authorizer: state.authorizer,
+        });
     let guarded = Router::new()
         .nest("/api", api)
         .fallback(page::serve)

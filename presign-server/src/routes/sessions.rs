@@ -12,13 +12,12 @@ use upload_protocol::{
     StartResponse, UploadToken,
 };
 
+use crate::auth::Principal;
 use crate::error::{Result, UploadError};
+use crate::http::caller::Caller;
 use crate::http::extract::{Idempotent, Json, OptionalJson, SessionCall, read_key};
 use crate::store::Versioned;
 use crate::uploads::Uploads;
-
-/// Owner of what is started without credentials.
-const OWNER_LOCAL: &str = "local";
 
 /// Starts or completes of one call that are worked on at once.
 const BATCH_AT_ONCE_MAX: usize = 16;
@@ -28,17 +27,19 @@ const _: () = assert!(BATCH_LENGTH_MAX <= SIGN_BATCH_PARTS_MAX);
 
 pub(super) async fn start(
     State(uploads): State<Uploads>,
+    Caller(principal): Caller,
     Idempotent(key): Idempotent,
     Json(request): Json<StartRequest>,
 ) -> Result<(StatusCode, JsonAnswer<StartResponse>)> {
     let started = uploads
-        .start(OWNER_LOCAL, key, &request, SIGN_BATCH_PARTS_MAX)
+        .start(&principal, key, &request, SIGN_BATCH_PARTS_MAX)
         .await?;
     Ok((StatusCode::CREATED, JsonAnswer(started)))
 }
 
 pub(super) async fn start_batch(
     State(uploads): State<Uploads>,
+    Caller(principal): Caller,
     Json(request): Json<StartBatchRequest>,
 ) -> Result<JsonAnswer<StartBatchResponse>> {
     let count = request.starts.len();
@@ -46,17 +47,22 @@ pub(super) async fn start_batch(
     // A URL is some hundred bytes to 3 KB: those nobody asked for are as many as one start gets.
     let urls_max = SIGN_BATCH_PARTS_MAX / count;
     let results = stream::iter(request.starts)
-        .map(|item| start_one(uploads.clone(), item, urls_max))
+        .map(|item| start_one(&uploads, &principal, item, urls_max))
         .buffered(BATCH_AT_ONCE_MAX)
         .collect()
         .await;
     Ok(JsonAnswer(StartBatchResponse { results }))
 }
 
-async fn start_one(uploads: Uploads, item: StartBatchItem, urls_max: usize) -> StartBatchResult {
+async fn start_one(
+    uploads: &Uploads,
+    principal: &Principal,
+    item: StartBatchItem,
+    urls_max: usize,
+) -> StartBatchResult {
     let started = async {
         let key = read_key(&item.idempotency_key)?;
-        uploads.start(OWNER_LOCAL, key, &item.start, urls_max).await
+        uploads.start(principal, key, &item.start, urls_max).await
     };
     match started.await {
         Ok(session) => StartBatchResult::Session(Box::new(session)),

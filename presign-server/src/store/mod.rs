@@ -7,6 +7,7 @@ mod memory;
 mod sqlite;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use upload_protocol::SessionId;
@@ -25,7 +26,15 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Keeps a new session, unless its owner has used its idempotency key before: then the session
     /// kept then is answered, whatever has become of it. Of many such calls at once exactly one
     /// creates.
-    async fn create(&self, session: Session) -> Result<Created, SessionStoreError>;
+    ///
+    /// With `client_bytes_in_flight_max` it is kept only if all the client's sessions that
+    /// [take parts](StateKind::takes_parts), this one included, have no more bytes together; calls at
+    /// once don't exceed it either.
+    async fn create(
+        &self,
+        session: Session,
+        client_bytes_in_flight_max: Option<u64>,
+    ) -> Result<Created, SessionStoreError>;
 
     /// The session with this id.
     async fn get(&self, id: SessionId) -> Result<Option<Versioned>, SessionStoreError>;
@@ -49,6 +58,19 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Forgets a session; its idempotency key is free again. Whether there was one.
     async fn delete(&self, id: SessionId) -> Result<bool, SessionStoreError>;
 
+    /// Puts a member into a named set that holds `members_max` at most and vanishes `ttl` after its
+    /// first member came. Of many calls at once no more than that many are let in.
+    ///
+    /// Counts what may be used so often and no oftener: a ticket once, a grant for so many uploads.
+    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, SessionStoreError>;
+
+    /// Takes a named lease for `holder`, or renews the one it has: `true` when it holds it for `ttl`
+    /// from now. At any time one holder has it at most; that of a holder that died ends by itself.
+    async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<bool, SessionStoreError>;
+
+    /// Gives a lease back, where `holder` has it.
+    async fn release(&self, name: &str, holder: &str) -> Result<(), SessionStoreError>;
+
     /// Whether the store answers.
     async fn ready(&self) -> Result<(), SessionStoreError>;
 }
@@ -69,15 +91,35 @@ pub enum Created {
     New(Versioned),
     /// The owner's earlier session with the same key.
     Existing(Versioned),
+    /// It is not kept: the client would have too many bytes in flight.
+    OverLimit {
+        /// Bytes of the client's sessions that take parts, without this one.
+        in_flight_bytes: u64,
+    },
 }
 
-impl Created {
-    /// The session, whichever it is.
-    pub fn into_versioned(self) -> Versioned {
-        match self {
-            Self::New(versioned) | Self::Existing(versioned) => versioned,
-        }
-    }
+/// See [`SessionStore::claim`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// Name of the set.
+    pub set: &'a str,
+    /// What to put into it.
+    pub member: &'a str,
+    /// Most members it may have, at least 1.
+    pub members_max: u32,
+    /// How long the set is kept after its first member came.
+    pub ttl: Duration,
+}
+
+/// What [`SessionStore::claim`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// The member is in the set now, and was not before.
+    New,
+    /// It was in the set already.
+    Known,
+    /// It is not: the set has all the members it may have.
+    Full,
 }
 
 /// Why a session store failed.

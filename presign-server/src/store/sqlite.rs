@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use upload_protocol::SessionId;
 
-use super::{Created, SessionStore, SessionStoreError, Versioned};
+use super::{Claim, Claimed, Created, SessionStore, SessionStoreError, Versioned};
+use crate::clock::ms_since_epoch;
 use crate::session::{Session, StateKind};
 
 /// Calls that wait for the writing thread; more wait in their own tasks.
@@ -22,21 +23,37 @@ const BATCH_LENGTH_MAX: usize = 256;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Version of the tables, kept in `user_version`. A file of a newer build is refused, not touched.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS sessions (
-    id BLOB PRIMARY KEY NOT NULL,
-    owner TEXT NOT NULL,
-    idempotency_key TEXT NOT NULL,
-    state TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    UNIQUE (owner, idempotency_key)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS sessions_by_state ON sessions (state, id);
-PRAGMA user_version = 1;
-";
+/// What takes a file from each version to the next, the first from an empty file.
+const MIGRATIONS: [&str; 2] = [
+    "CREATE TABLE sessions (
+        id BLOB PRIMARY KEY NOT NULL,
+        owner TEXT NOT NULL,
+        idempotency_key TEXT NOT NULL,
+        state TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (owner, idempotency_key)
+    ) WITHOUT ROWID;
+    CREATE INDEX sessions_by_state ON sessions (state, id);",
+    "ALTER TABLE sessions ADD COLUMN client TEXT NOT NULL DEFAULT '';
+    ALTER TABLE sessions ADD COLUMN in_flight_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE sessions SET client = owner;
+    CREATE INDEX sessions_in_flight ON sessions (client, in_flight_bytes) WHERE in_flight_bytes > 0;
+    CREATE TABLE claims (
+        name TEXT NOT NULL,
+        member TEXT NOT NULL,
+        until_ms INTEGER NOT NULL,
+        PRIMARY KEY (name, member)
+    ) WITHOUT ROWID;
+    CREATE INDEX claims_by_end ON claims (until_ms);
+    CREATE TABLE leases (
+        name TEXT PRIMARY KEY NOT NULL,
+        holder TEXT NOT NULL,
+        until_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;",
+];
 
 /// Keeps sessions in one file, write-ahead logged and synced before a call is answered.
 ///
@@ -107,30 +124,44 @@ impl SqliteSessionStore {
 
 #[async_trait]
 impl SessionStore for SqliteSessionStore {
-    async fn create(&self, session: Session) -> Result<Created, SessionStoreError> {
+    async fn create(
+        &self,
+        session: Session,
+        client_bytes_in_flight_max: Option<u64>,
+    ) -> Result<Created, SessionStoreError> {
         let body = write_body("create", &session)?;
         self.call("create", move |transaction| {
-            let inserted = transaction
+            let existing = transaction
                 .prepare_cached(
-                    "INSERT INTO sessions (id, owner, idempotency_key, state, version, body)
-                     VALUES (?1, ?2, ?3, ?4, 1, ?5) ON CONFLICT (owner, idempotency_key) DO NOTHING",
+                    "SELECT version, body FROM sessions WHERE owner = ?1 AND idempotency_key = ?2",
+                )?
+                .query_row(params![session.owner, session.idempotency_key], raw)
+                .optional()?;
+            if let Some(existing) = existing {
+                return Ok(Created::Existing(read(existing)?));
+            }
+            if let Some(max) = client_bytes_in_flight_max {
+                let in_flight_bytes = in_flight_bytes(transaction, &session.client)?;
+                if in_flight_bytes.saturating_add(session.layout.size_bytes()) > max {
+                    return Ok(Created::OverLimit { in_flight_bytes });
+                }
+            }
+            transaction
+                .prepare_cached(
+                    "INSERT INTO sessions
+                     (id, owner, idempotency_key, state, version, body, client, in_flight_bytes)
+                     VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7)",
                 )?
                 .execute(params![
                     session.id.as_uuid().as_bytes().as_slice(),
                     session.owner,
                     session.idempotency_key,
                     session.state.kind().as_str(),
-                    body
+                    body,
+                    session.client,
+                    in_flight(&session)
                 ])?;
-            if inserted == 1 {
-                return Ok(Created::New(Versioned { version: 1, session }));
-            }
-            let existing = transaction
-                .prepare_cached(
-                    "SELECT version, body FROM sessions WHERE owner = ?1 AND idempotency_key = ?2",
-                )?
-                .query_row(params![session.owner, session.idempotency_key], raw)?;
-            Ok(Created::Existing(read(existing)?))
+            Ok(Created::New(Versioned { version: 1, session }))
         })
         .await
     }
@@ -154,14 +185,15 @@ impl SessionStore for SqliteSessionStore {
             .call("update", move |transaction| {
                 let rows = transaction
                     .prepare_cached(
-                        "UPDATE sessions SET version = version + 1, state = ?3, body = ?4
+                        "UPDATE sessions SET version = version + 1, state = ?3, body = ?4, in_flight_bytes = ?5
                          WHERE id = ?1 AND version = ?2",
                     )?
                     .execute(params![
                         session.id.as_uuid().as_bytes().as_slice(),
                         i64::try_from(expected).unwrap_or(i64::MAX),
                         session.state.kind().as_str(),
-                        body
+                        body,
+                        in_flight(&session)
                     ])?;
                 let version = expected.saturating_add(1);
                 Ok((rows == 1).then_some(Versioned { version, session }))
@@ -201,6 +233,61 @@ impl SessionStore for SqliteSessionStore {
         .await
     }
 
+    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, SessionStoreError> {
+        let (set, member) = (claim.set.to_owned(), claim.member.to_owned());
+        let (members_max, ttl) = (i64::from(claim.members_max), claim.ttl);
+        self.call("claim", move |transaction| {
+            let now_ms = now_ms();
+            transaction
+                .prepare_cached("DELETE FROM claims WHERE until_ms <= ?1")?
+                .execute([now_ms])?;
+            let (members, until_ms, known): (i64, Option<i64>, bool) = transaction
+                .prepare_cached(
+                    "SELECT count(*), max(until_ms), coalesce(max(member = ?2), 0) FROM claims WHERE name = ?1",
+                )?
+                .query_row(params![set, member], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            if known {
+                return Ok(Claimed::Known);
+            }
+            if members >= members_max {
+                return Ok(Claimed::Full);
+            }
+            let until_ms = until_ms.unwrap_or_else(|| end_ms(now_ms, ttl));
+            transaction
+                .prepare_cached("INSERT INTO claims (name, member, until_ms) VALUES (?1, ?2, ?3)")?
+                .execute(params![set, member, until_ms])?;
+            Ok(Claimed::New)
+        })
+        .await
+    }
+
+    async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<bool, SessionStoreError> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        self.call("lease", move |transaction| {
+            let now_ms = now_ms();
+            let taken = transaction
+                .prepare_cached(
+                    "INSERT INTO leases (name, holder, until_ms) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
+                     WHERE leases.holder = excluded.holder OR leases.until_ms <= ?4",
+                )?
+                .execute(params![name, holder, end_ms(now_ms, ttl), now_ms])?;
+            Ok(taken == 1)
+        })
+        .await
+    }
+
+    async fn release(&self, name: &str, holder: &str) -> Result<(), SessionStoreError> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        self.call("release", move |transaction| {
+            transaction
+                .prepare_cached("DELETE FROM leases WHERE name = ?1 AND holder = ?2")?
+                .execute([name, holder])?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn ready(&self) -> Result<(), SessionStoreError> {
         self.call("ready", |transaction| {
             transaction.query_row("SELECT 1", [], |_| Ok(()))?;
@@ -232,19 +319,34 @@ impl From<rusqlite::Error> for Failure {
 }
 
 fn open_connection(path: &Path) -> Result<Connection, String> {
-    let connection = prepared_connection(path).map_err(|error| error.to_string())?;
-    let version: i64 = connection
+    let mut connection = prepared_connection(path).map_err(|error| error.to_string())?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Brings the tables to this build's version, in one transaction: two processes that open an old file
+/// at once do it once.
+fn migrate(connection: &mut Connection) -> Result<(), String> {
+    let words = |error: rusqlite::Error| error.to_string();
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(words)?;
+    let version: i64 = transaction
         .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| error.to_string())?;
+        .map_err(words)?;
     if version > SCHEMA_VERSION {
         return Err(format!(
             "written by a newer build (tables of version {version}, this build knows {SCHEMA_VERSION}): start that build, or use another data folder"
         ));
     }
-    connection
-        .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;"))
-        .map_err(|error| error.to_string())?;
-    Ok(connection)
+    let done = usize::try_from(version).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration).map_err(words)?;
+    }
+    transaction
+        .pragma_update(None, "user_version", SCHEMA_VERSION)
+        .map_err(words)?;
+    transaction.commit().map_err(words)
 }
 
 fn prepared_connection(path: &Path) -> rusqlite::Result<Connection> {
@@ -283,6 +385,39 @@ fn commit(transaction: Transaction<'_>, batch: Vec<Call>) {
     for answer in answers {
         answer(committed.clone());
     }
+}
+
+/// What a session adds to its client's bytes in flight.
+fn in_flight(session: &Session) -> i64 {
+    let bytes = if session.state.kind().takes_parts() {
+        session.layout.size_bytes()
+    } else {
+        0
+    };
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn in_flight_bytes(transaction: &Transaction<'_>, client: &str) -> rusqlite::Result<u64> {
+    // A sum of floats can't overflow, where one of integers is an error.
+    let bytes: f64 = transaction
+        .prepare_cached(
+            "SELECT total(in_flight_bytes) FROM sessions WHERE client = ?1 AND in_flight_bytes > 0",
+        )?
+        .query_row([client], |row| row.get(0))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a sum of sizes, exact up to 2^53 and saturating above"
+    )]
+    Ok(bytes as u64)
+}
+
+fn now_ms() -> i64 {
+    ms_since_epoch(SystemTime::now())
+}
+
+fn end_ms(now_ms: i64, ttl: Duration) -> i64 {
+    now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {

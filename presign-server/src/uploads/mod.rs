@@ -86,6 +86,12 @@ struct Inner {
     waking: broadcast::Sender<(SessionId, Wake)>,
 }
 
+/// Says what [`Uploads`] are to work with.
+#[derive(Debug)]
+pub struct UploadsBuilder {
+    inner: Inner,
+}
+
 /// How soon the sealer should look at a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wake {
@@ -95,36 +101,47 @@ enum Wake {
     Later,
 }
 
-impl Uploads {
-    /// Sessions over two stores, by the machine's clock.
-    pub fn new(
-        storage: Arc<dyn ObjectStorage>,
-        sessions: Arc<dyn SessionStore>,
-        tokens: TokenMaker,
-        policy: UploadPolicy,
-    ) -> Self {
-        Self::with_clock(storage, sessions, tokens, policy, Arc::new(SystemClock))
+impl UploadsBuilder {
+    /// What is allowed and given.
+    #[must_use]
+    pub fn policy(mut self, policy: UploadPolicy) -> Self {
+        self.inner.policy = policy;
+        self
     }
 
-    /// The same by another clock.
-    pub fn with_clock(
+    /// Another clock than the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.inner.clock = clock;
+        self
+    }
+
+    /// Ready to be used.
+    pub fn build(self) -> Uploads {
+        Uploads {
+            inner: Arc::new(self.inner),
+        }
+    }
+}
+
+impl Uploads {
+    /// Sessions over two stores, with the default policy and the machine's clock; see
+    /// [`UploadsBuilder`] for what else can be said.
+    pub fn builder(
         storage: Arc<dyn ObjectStorage>,
         sessions: Arc<dyn SessionStore>,
         tokens: TokenMaker,
-        policy: UploadPolicy,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let inner = Inner {
-            storage,
-            sessions,
-            clock,
-            tokens,
-            policy,
-            locks: SessionLocks::default(),
-            waking: broadcast::Sender::new(WAKING_LENGTH_MAX),
-        };
-        Self {
-            inner: Arc::new(inner),
+    ) -> UploadsBuilder {
+        UploadsBuilder {
+            inner: Inner {
+                storage,
+                sessions,
+                clock: Arc::new(SystemClock),
+                tokens,
+                policy: UploadPolicy::default(),
+                locks: SessionLocks::default(),
+                waking: broadcast::Sender::new(WAKING_LENGTH_MAX),
+            },
         }
     }
 

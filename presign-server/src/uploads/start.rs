@@ -8,6 +8,7 @@ use upload_protocol::{
 use uuid::Uuid;
 
 use super::{Uploads, Wake, aborted, new_object};
+use crate::auth::Principal;
 use crate::clock::date;
 use crate::content::{attachment, check_metadata, stored_content_type};
 use crate::error::{Result, UploadError};
@@ -26,18 +27,23 @@ impl Uploads {
     /// first `urls_max` parts.
     pub async fn start(
         &self,
-        owner: &str,
+        principal: &Principal,
         key: IdempotencyKey,
         request: &StartRequest,
         urls_max: usize,
     ) -> Result<StartResponse> {
-        let session = self.plan(owner, key, request)?;
-        let created = self.inner.sessions.create(session).await?;
-        let fresh = matches!(created, Created::New(_));
-        let found = created.into_versioned();
-        if !fresh {
-            check_same_file(&found.session, request)?;
-        }
+        let session = self.plan(principal, key, request)?;
+        let bytes_max = principal.limits.bytes_in_flight_max;
+        let (found, fresh) = match self.inner.sessions.create(session, bytes_max).await? {
+            Created::New(created) => (created, true),
+            Created::Existing(existing) => {
+                check_same_file(&existing.session, request)?;
+                (existing, false)
+            }
+            Created::OverLimit { in_flight_bytes } => {
+                return Err(over_limit(principal, request.size_bytes, in_flight_bytes));
+            }
+        };
         let found = match found.session.state {
             SessionState::Reserved => self.open(found, fresh, request.checksum_crc64nvme).await?,
             SessionState::Aborting { .. } | SessionState::Aborted => return Err(aborted(&found.session)),
@@ -57,7 +63,7 @@ impl Uploads {
         Ok(self.start_response(&found.session, parts))
     }
 
-    fn plan(&self, owner: &str, key: IdempotencyKey, request: &StartRequest) -> Result<Session> {
+    fn plan(&self, principal: &Principal, key: IdempotencyKey, request: &StartRequest) -> Result<Session> {
         let policy = &self.inner.policy;
         let name_length = request.file_name.len();
         if name_length > FILE_NAME_LENGTH_BYTES_MAX {
@@ -96,12 +102,13 @@ impl Uploads {
         let now_ms = self.now_ms();
         Ok(Session {
             id: SessionId::new(Uuid::new_v4()),
-            owner: owner.to_owned(),
+            owner: principal.owner(),
+            client: principal.client.clone(),
             idempotency_key: key.to_string(),
             token_generation: 0,
             key: object_key(
                 &policy.key_prefix,
-                owner,
+                &principal.client,
                 &date(now),
                 Uuid::new_v4(),
                 &request.file_name,
@@ -236,6 +243,17 @@ fn check_same_file(session: &Session, request: &StartRequest) -> Result<()> {
             session.idempotency_key, request.size_bytes
         ),
     ))
+}
+
+fn over_limit(principal: &Principal, size_bytes: u64, in_flight_bytes: u64) -> UploadError {
+    let max = principal.limits.bytes_in_flight_max.unwrap_or(u64::MAX);
+    UploadError::new(
+        ErrorCode::QuotaExceeded,
+        format!(
+            "{size_bytes} bytes beside the {in_flight_bytes} bytes in flight are above the {max}-byte maximum of client `{}`: wait until uploads end",
+            principal.client
+        ),
+    )
 }
 
 fn layout_error(error: LayoutError) -> UploadError {

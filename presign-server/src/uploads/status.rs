@@ -105,6 +105,7 @@ impl Uploads {
             crc: object.checksum_crc64nvme,
             told_crc: None,
             at_ms: self.now_ms(),
+            announcement: None,
         })
     }
 }

@@ -118,7 +118,9 @@ impl World {
         let storage = Arc::new(LossyStorage::new(connect(address, profile).await));
         let sessions: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::new());
         let tokens = TokenMaker::new(&[7; 32]).unwrap();
-        let uploads = Uploads::new(storage.clone(), sessions.clone(), tokens, policy);
+        let uploads = Uploads::builder(storage.clone(), sessions.clone(), tokens)
+            .policy(policy)
+            .build();
         let mut access = AccessRules::of_listener(HOST.parse().unwrap());
         access.allow_origin("https://app.example.com").unwrap();
         Self {

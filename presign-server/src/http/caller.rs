@@ -1,0 +1,52 @@
+//! Who calls, by the header `Authorization`.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use crate::auth::{Authorizer, Principal};
+use crate::error::UploadError;
+
+/// The caller whose credentials the [`Authorizer`] has accepted.
+#[derive(Debug)]
+pub(crate) struct Caller(pub(crate) Principal);
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Arc<dyn Authorizer>: FromRef<S>,
+{
+    type Rejection = UploadError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, UploadError> {
+        let authorizer = Arc::<dyn Authorizer>::from_ref(state);
+        let header = parts.headers.get(AUTHORIZATION);
+        let bearer = header.and_then(|value| value.to_str().ok()).and_then(bearer);
+        authorizer.authorize(bearer).await.map(Self)
+    }
+}
+
+/// The credentials of `Bearer …`, <https://www.rfc-editor.org/rfc/rfc6750#section-2.1>.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, credentials) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(credentials.trim())
+        .filter(|credentials| !credentials.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bearer_credentials_are_read() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        for other in ["", "abc", "Bearer", "Bearer ", "Basic abc"] {
+            assert_eq!(bearer(other), None, "{other:?}");
+        }
+    }
+}
