@@ -85,6 +85,8 @@ pub enum Input {
         /// The host believes that it is online.
         online: bool,
     },
+    /// The host sends other credentials from now on: calls refused for want of them are made again.
+    CredentialsRenewed,
     /// Parts can be written to disk now, or no longer.
     Staging {
         /// A staging worker is attached and storage is usable.

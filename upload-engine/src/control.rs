@@ -10,7 +10,7 @@ use crate::action::{Action, ActionId, Failure, Outcome, SessionCall};
 use crate::context::Context;
 use crate::part::{PartTable, Sent, SignedUrl};
 use crate::retry::{CallVerdict, classify_call};
-use crate::snapshot::UploadError;
+use crate::snapshot::{UploadError, WaitingFor};
 use crate::time::Timestamp;
 use crate::upload::{Pending, Phase, Upload, unexpected};
 
@@ -29,6 +29,8 @@ pub(crate) enum ControlCall {
 pub(crate) struct Lane {
     state: LaneState,
     failures: u32,
+    /// The last failure was for want of credentials.
+    awaits_credentials: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +67,28 @@ impl Lane {
 
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
+        self.awaits_credentials = false;
     }
 
     /// The call failed; the lane is closed for a while.
     pub(crate) fn back_off(&mut self, cx: &mut Context, retry_after_ms: u64) {
         self.failures = self.failures.saturating_add(1);
+        self.awaits_credentials = false;
         self.state = LaneState::Waiting(cx.retry_at(self.failures, retry_after_ms));
+    }
+
+    /// The call was refused for want of credentials; the lane is closed until there are others, but no
+    /// longer than after any failure: the server may change its mind.
+    pub(crate) fn await_credentials(&mut self, cx: &mut Context) {
+        self.back_off(cx, 0);
+        self.awaits_credentials = true;
+    }
+
+    /// There are other credentials: ends a wait for them.
+    pub(crate) fn on_credentials(&mut self) {
+        if self.awaits_credentials {
+            self.retry_now();
+        }
     }
 
     /// Closed until `at` without a failure of the lane's own.
@@ -88,7 +106,7 @@ impl Lane {
     /// Ends a wait and forgets failures.
     pub(crate) fn clear(&mut self) {
         self.retry_now();
-        self.failures = 0;
+        self.succeeded();
     }
 
     pub(crate) fn in_flight(&self) -> Option<ActionId> {
@@ -108,6 +126,15 @@ impl Lane {
     /// Its last call failed and the next one hasn't been answered.
     pub(crate) fn is_failing(&self) -> bool {
         self.failures > 0
+    }
+
+    /// What its next call waits for, where the last one failed.
+    pub(crate) fn waits_for(&self) -> WaitingFor {
+        if self.awaits_credentials {
+            WaitingFor::Credentials
+        } else {
+            WaitingFor::Server
+        }
     }
 }
 
@@ -362,6 +389,7 @@ impl Upload {
         }
         match verdict {
             CallVerdict::Backoff { retry_after_ms } => self.control.back_off(cx, retry_after_ms),
+            CallVerdict::AwaitCredentials => self.control.await_credentials(cx),
             CallVerdict::Restart => self.restart(cx),
             CallVerdict::AskSession if self.holds_other_content(call, failure) => {
                 self.stop_sending(cx);

@@ -101,6 +101,7 @@ impl Engine {
                     self.with_all(|_, _| {});
                 }
             }
+            Input::CredentialsRenewed => self.with_all(|upload, _| upload.on_credentials()),
             Input::Staging { available } => {
                 self.cx.staging_available = available;
                 self.with_all(|upload, _| upload.staging_blocked &= !available);

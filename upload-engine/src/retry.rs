@@ -117,12 +117,19 @@ pub(crate) enum CallVerdict {
     Restart,
     /// The session isn't in the state we believe: ask.
     AskSession,
+    /// The server wants other credentials: call again when the host has some, and from time to time.
+    AwaitCredentials,
     /// Waiting won't mend it.
     Fail(UploadError),
 }
 
 pub(crate) fn classify_call(failure: &Failure) -> CallVerdict {
+    // Also of what stands in front of the server and is no part of it.
+    if let Failure::Http { status: 401, .. } = failure {
+        return CallVerdict::AwaitCredentials;
+    }
     let Failure::Http {
+        status,
         code: Some(code),
         detail,
         retry_after_seconds,
@@ -133,24 +140,20 @@ pub(crate) fn classify_call(failure: &Failure) -> CallVerdict {
         // server itself has not spoken, so nothing is decided.
         return CallVerdict::Backoff { retry_after_ms: 0 };
     };
-    match code {
+    let retry_after_ms = u64::from(retry_after_seconds.unwrap_or(0)) * 1000;
+    match *code {
         ErrorCode::SessionNotFound | ErrorCode::SessionAborted | ErrorCode::KeyTaken => CallVerdict::Restart,
         ErrorCode::SessionCompleted
         | ErrorCode::PartsMissing
         | ErrorCode::SizeMismatch
         | ErrorCode::ChecksumMismatch => CallVerdict::AskSession,
-        ErrorCode::InvalidRequest
-        | ErrorCode::Unauthorized
-        | ErrorCode::TokenRefused
-        | ErrorCode::HostRefused
-        | ErrorCode::OriginRefused
-        | ErrorCode::IdempotencyConflict
-        | ErrorCode::FileTooLarge
-        | ErrorCode::RequestTooLarge
-        | ErrorCode::ContentTypeRefused => CallVerdict::Fail(UploadError::of_server(*code, detail.clone())),
-        _ => CallVerdict::Backoff {
-            retry_after_ms: u64::from(retry_after_seconds.unwrap_or(0)) * 1000,
-        },
+        // Another call is at work, or another build answers: both pass.
+        ErrorCode::SessionBusy | ErrorCode::RouteNotFound | ErrorCode::MethodNotAllowed => {
+            CallVerdict::Backoff { retry_after_ms }
+        }
+        // By its status, so also a code of a newer server.
+        _ if matches!(status, 408 | 425 | 429 | 500..) => CallVerdict::Backoff { retry_after_ms },
+        code => CallVerdict::Fail(UploadError::of_server(code, detail.clone())),
     }
 }
 
@@ -328,17 +331,26 @@ mod tests {
             let retried = matches!(verdict, CallVerdict::Backoff { .. });
             let passing = matches!(
                 code,
-                ErrorCode::SessionBusy
-                    | ErrorCode::StoreUnavailable
-                    | ErrorCode::StoreRefused
-                    | ErrorCode::SessionStoreUnavailable
-                    | ErrorCode::Timeout
-                    | ErrorCode::Internal
-                    | ErrorCode::RouteNotFound
-                    | ErrorCode::MethodNotAllowed
-            );
+                ErrorCode::SessionBusy | ErrorCode::RouteNotFound | ErrorCode::MethodNotAllowed
+            ) || matches!(code.http_status(), 408 | 429 | 500..);
             assert_eq!(retried, passing, "{code:?} -> {verdict:?}");
         }
+    }
+
+    #[test]
+    fn code_of_a_newer_server_is_decided_by_its_status() {
+        let newer = |status| {
+            classify_call(&Failure::Http {
+                status,
+                code: Some(ErrorCode::Unrecognized),
+                store_code: None,
+                detail: "the quota of moons is used up".into(),
+                retry_after_seconds: None,
+            })
+        };
+        assert_eq!(newer(503), CallVerdict::Backoff { retry_after_ms: 0 });
+        assert_eq!(newer(429), CallVerdict::Backoff { retry_after_ms: 0 });
+        assert!(matches!(newer(403), CallVerdict::Fail(error) if error.detail.contains("moons")));
     }
 
     #[test]

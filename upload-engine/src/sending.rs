@@ -137,6 +137,7 @@ impl Upload {
         self.unsign(parts);
         match classify_call(failure) {
             CallVerdict::Backoff { retry_after_ms } => self.signing.back_off(cx, retry_after_ms),
+            CallVerdict::AwaitCredentials => self.signing.await_credentials(cx),
             CallVerdict::Restart => self.restart(cx),
             CallVerdict::AskSession => self.ask_session(cx),
             CallVerdict::Fail(error) => self.fail(cx, error),

@@ -78,6 +78,8 @@ pub enum WaitingFor {
     Server,
     /// The object store to answer again.
     Store,
+    /// Credentials that the upload server accepts: somebody must sign in.
+    Credentials,
 }
 
 /// What closing the page would lose.

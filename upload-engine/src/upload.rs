@@ -309,6 +309,12 @@ impl Upload {
         self.parts.release_all();
     }
 
+    /// There are other credentials.
+    pub(crate) fn on_credentials(&mut self) {
+        self.control.on_credentials();
+        self.signing.on_credentials();
+    }
+
     /// The machine slept: connections are dead and URLs may be.
     pub(crate) fn on_clock_jumped(&mut self, cx: &mut Context) {
         self.stop_sending(cx);

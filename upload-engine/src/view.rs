@@ -65,15 +65,20 @@ impl Upload {
             Phase::Cancelling | Phase::Cancelled => UploadStatus::Cancelled,
             _ if self.needs_file() => UploadStatus::NeedsFile,
             _ if self.paused => UploadStatus::Paused,
-            Phase::Preparing | Phase::Starting | Phase::Fetching | Phase::Discarding if server_fails => {
-                return (UploadStatus::Waiting, network(WaitingFor::Server));
+            Phase::Preparing
+            | Phase::Starting
+            | Phase::Fetching
+            | Phase::Discarding
+            | Phase::Completing
+                if server_fails =>
+            {
+                return (UploadStatus::Waiting, network(self.control.waits_for()));
             }
             Phase::Queued | Phase::Preparing | Phase::Starting => UploadStatus::Queued,
             // At the beginning of a visit, not in doubt half-way.
             Phase::Fetching if self.doubts == 0 && self.confirmed_while_fetching.is_empty() => {
                 UploadStatus::Queued
             }
-            Phase::Completing if server_fails => return (UploadStatus::Waiting, network(WaitingFor::Server)),
             Phase::Completing => UploadStatus::Completing,
             Phase::Fetching | Phase::Sending | Phase::Discarding => return self.sending_status(now, network),
         };
@@ -87,7 +92,7 @@ impl Upload {
     ) -> (UploadStatus, Option<WaitingFor>) {
         let idle = self.parts.in_flight().is_empty() && self.parts.signed().is_empty();
         if idle && self.signing.is_failing() {
-            (UploadStatus::Waiting, network(WaitingFor::Server))
+            (UploadStatus::Waiting, network(self.signing.waits_for()))
         } else if idle
             && self.parts.has_delayed()
             && self.parts.to_sign().is_empty()

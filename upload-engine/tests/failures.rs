@@ -240,12 +240,55 @@ fn machine_that_slept_sends_again_what_was_in_flight() {
 }
 
 #[test]
-fn wrong_credentials_fail_with_the_servers_code() {
+fn start_refused_for_want_of_credentials_is_made_again_as_soon_as_there_are_others() {
     let mut host = Host::new();
     host.pick(id(1), "a", 2 * PART);
     host.run_but(&["start"]);
     host.fail("start", server_error(ErrorCode::Unauthorized));
-    assert_eq!(host.snapshot(id(1)).error.unwrap().code, "unauthorized");
+    let snapshot = host.snapshot(id(1));
+    assert_eq!(
+        (snapshot.status, snapshot.waiting_for),
+        (UploadStatus::Waiting, Some(WaitingFor::Credentials))
+    );
+    assert!(!host.waits_for("start"));
+    host.input(Input::CredentialsRenewed);
+    assert!(host.waits_for("start"));
+    completes(host);
+}
+
+#[test]
+fn call_refused_by_what_stands_before_the_server_waits_for_credentials_too() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 2 * PART);
+    host.run_but(&["start"]);
+    host.fail("start", store_error(401, ""));
+    assert_eq!(host.snapshot(id(1)).waiting_for, Some(WaitingFor::Credentials));
+}
+
+#[test]
+fn other_credentials_end_no_wait_for_the_server() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 2 * PART);
+    host.run_but(&["start"]);
+    host.fail("start", server_error(ErrorCode::SessionStoreUnavailable));
+    host.input(Input::CredentialsRenewed);
+    assert!(!host.waits_for("start"));
+    assert_eq!(host.snapshot(id(1)).waiting_for, Some(WaitingFor::Server));
+}
+
+#[test]
+fn upload_cancelled_while_it_waits_for_credentials_is_over() {
+    let mut host = Host::new();
+    host.pick(id(1), "a", 2 * PART);
+    host.run_but(&["start"]);
+    host.fail("start", server_error(ErrorCode::Unauthorized));
+    host.command(upload_engine::Command::Cancel(id(1)));
+    host.run_but(&["start"]);
+    while host.waits_for("start") {
+        host.fail("start", server_error(ErrorCode::Unauthorized));
+    }
+    host.run();
+    assert_eq!(host.snapshot(id(1)).status, UploadStatus::Cancelled);
 }
 
 #[test]

@@ -187,6 +187,9 @@ fn everywhere() -> Vec<Happening> {
         happening("no room on disk", |host| {
             host.input(Input::Room { bytes: Some(0) });
         }),
+        happening("other credentials", |host| {
+            host.input(Input::CredentialsRenewed);
+        }),
         happening("the machine slept", |host| host.input(Input::ClockJumped)),
         happening("a minute goes by", |host| host.advance(60_000)),
     ]

@@ -70,6 +70,7 @@ pub(super) enum RecordedInput {
     Staging(bool),
     Room(Option<u64>),
     ClockJumped,
+    CredentialsRenewed,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,6 +186,7 @@ pub(super) fn input(input: &Input) -> RecordedInput {
     match input {
         Input::Done(id, outcome) => RecordedInput::Done(id.0, self::outcome(outcome)),
         Input::Progress(id, bytes) => RecordedInput::Progress(id.0, *bytes),
+        Input::CredentialsRenewed => RecordedInput::CredentialsRenewed,
         Input::Connectivity { online } => RecordedInput::Connectivity(*online),
         Input::Staging { available } => RecordedInput::Staging(*available),
         Input::Room { bytes } => RecordedInput::Room(*bytes),
@@ -383,6 +385,7 @@ impl RecordedInput {
         Ok(match self {
             Self::Done(id, outcome) => Input::Done(ActionId(id), outcome.into_outcome()?),
             Self::Progress(id, bytes) => Input::Progress(ActionId(id), bytes),
+            Self::CredentialsRenewed => Input::CredentialsRenewed,
             Self::Connectivity(online) => Input::Connectivity { online },
             Self::Staging(available) => Input::Staging { available },
             Self::Room(bytes) => Input::Room { bytes },
