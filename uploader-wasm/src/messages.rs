@@ -3,6 +3,8 @@
 //! Enums are externally tagged: `serde-wasm-bindgen` can only carry a `File` through a type that serde
 //! reads without buffering.
 
+use std::fmt;
+
 use js_sys::Array;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ use crate::realm::Realm;
 
 /// Version of these messages. Two builds of different versions share an origin for as long as an old
 /// tab stays open: each ignores what it can't read.
-pub const MESSAGES_VERSION: u32 = 2;
+pub const MESSAGES_VERSION: u32 = 3;
 
 /// One page, from its loading to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub enum ToEngine {
     Hello(Hello),
     /// What a person wants, in order. Each is sent again until acknowledged.
     Commands(Vec<NumberedCommand>),
+    /// Headers for every call to the server from now on, credentials among them. An engine without a
+    /// page keeps the last ones for as long as it lives; they are never written anywhere.
+    Headers(ExtraHeaders),
     /// The page's staging worker runs.
     StagingReady {
         /// It can write to disk as well as hash.
@@ -82,6 +87,19 @@ pub struct Settings {
     pub part_size_bytes: Option<u64>,
     /// Most bytes a second; no limit without it.
     pub bandwidth_bytes_per_second: Option<u64>,
+}
+
+/// Headers that a page gives for calls to the server. Prints their names alone.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExtraHeaders(pub Vec<(String, String)>);
+
+impl fmt::Debug for ExtraHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
 }
 
 /// A command and the number by which it is acknowledged.

@@ -33,6 +33,8 @@ pub enum PageMessage {
         /// With `fileRefused` and `fileAccepted`: the id that `add` gave to the file.
         picked_as: Option<String>,
     },
+    /// The server wants other credentials than it was sent: the page may give new headers.
+    HeadersWanted,
     /// The engine met a bug of its own and stopped. The page may start another.
     EngineBug {
         /// The panic's message and place.
@@ -184,6 +186,8 @@ pub enum WaitingForView {
     Server,
     /// The object store.
     Store,
+    /// Credentials that the server accepts.
+    Credentials,
 }
 
 /// Why an upload failed, or why its last file was refused.
@@ -285,6 +289,7 @@ impl From<WaitingFor> for WaitingForView {
             WaitingFor::Network => Self::Network,
             WaitingFor::Server => Self::Server,
             WaitingFor::Store => Self::Store,
+            WaitingFor::Credentials => Self::Credentials,
         }
     }
 }

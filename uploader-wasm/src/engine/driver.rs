@@ -10,7 +10,7 @@ use futures::lock::Mutex;
 use gloo_timers::callback::{Interval, Timeout};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::Array;
-use upload_engine::{ActionId, Command, Engine, EngineConfig, Input, Outcome, SourceId, Timestamp};
+use upload_engine::{ActionId, Command, Engine, EngineConfig, Failure, Input, Outcome, SourceId, Timestamp};
 use upload_protocol::limits::{MIB, PART_SIZE_BYTES_MAX, PART_SIZE_BYTES_MIN};
 use upload_protocol::{ClientUploadId, FileInfo};
 use uuid::Uuid;
@@ -43,6 +43,9 @@ const ROOM_TIMEOUT_MS: u32 = 1_000;
 
 /// How often the engine is told how much room there is while parts are staged, in ms.
 const ROOM_INTERVAL_MS: f64 = 2_000.0;
+
+/// How often pages are asked for other headers, in ms.
+const HEADERS_INTERVAL_MS: f64 = 5_000.0;
 
 /// Commands remembered, so that one sent twice is carried out once: more than a page can have waiting for
 /// an engine.
@@ -81,6 +84,8 @@ pub(super) struct State {
     pub(super) telling: Option<Timeout>,
     /// When the engine was last told how much room there is.
     room_told_ms: f64,
+    /// When pages were last asked for other headers.
+    headers_wanted_ms: Option<f64>,
 }
 
 /// A picked file that the engine may ask to read.
@@ -129,6 +134,7 @@ impl Driver {
                 events: Vec::new(),
                 telling: None,
                 room_told_ms: monotonic_ms(),
+                headers_wanted_ms: None,
             }),
         });
         {
@@ -194,6 +200,12 @@ impl Driver {
             // Its port is known already: the node has taken the greeting.
             ToEngine::Hello(_) => {}
             ToEngine::Commands(commands) => self.on_commands(page, commands),
+            ToEngine::Headers(headers) => {
+                // The same ones again would be refused again.
+                if self.tools.server.set_headers(headers) {
+                    self.handle(Input::CredentialsRenewed);
+                }
+            }
             ToEngine::StagingReady { can_stage } => {
                 let orphans = {
                     let mut state = self.state.borrow_mut();
@@ -254,6 +266,25 @@ impl Driver {
             && let Ok(report) = json::write(&state.engine.recording().report())
         {
             link.post(&ToPage::Report(report));
+        }
+    }
+
+    /// Asks the pages for other headers after a call was refused for want of credentials; once in a
+    /// while, since those they give may be refused as well.
+    pub(super) fn want_headers(&self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Failed(Failure::Http { status: 401, .. })) {
+            return;
+        }
+        let now_ms = monotonic_ms();
+        let mut state = self.state.borrow_mut();
+        let asked_ms = state.headers_wanted_ms;
+        if asked_ms.is_some_and(|asked_ms| now_ms - asked_ms < HEADERS_INTERVAL_MS) {
+            return;
+        }
+        state.headers_wanted_ms = Some(now_ms);
+        let wanted = ToPage::Messages(Array::of1(&to_js(&PageMessage::HeadersWanted)));
+        for link in state.pages.values() {
+            link.post(&wanted);
         }
     }
 

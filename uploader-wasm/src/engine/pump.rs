@@ -113,10 +113,15 @@ impl Driver {
                 let tools = self.tools.clone();
                 let driver = Rc::clone(self);
                 let on_progress = move |sent| driver.handle(Input::Progress(id, sent));
+                // Not a PUT: what a store refuses has nothing to do with the page's credentials.
+                let is_call = !matches!(action, Action::PutPart { .. });
                 let makes_room = matches!(action, Action::FreePart { .. } | Action::Forget { .. });
                 let teller = Rc::clone(self);
                 self.spawn(id, async move {
                     let outcome = tools.carry_out(action, source, on_progress).await;
+                    if is_call {
+                        teller.want_headers(&outcome);
+                    }
                     if makes_room {
                         teller.tell_room_in_time();
                     }

@@ -1,5 +1,8 @@
 //! Control calls: JSON to our own server and back.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use futures::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use serde::de::DeserializeOwned;
@@ -14,19 +17,24 @@ use web_sys::{AbortController, Headers, RequestCache, RequestInit, Response};
 use super::answer::{Answer, shorten};
 use crate::browser::{fault, worker_scope};
 use crate::json;
+use crate::messages::ExtraHeaders;
 
 /// A call that isn't answered for so long is given up, in milliseconds. A complete of 10,000 parts may
 /// take a store many seconds.
 const CALL_TIMEOUT_MS: u32 = 60_000;
 
-/// The server's API under one endpoint.
+/// The server's API under one endpoint. A clone is the same server.
 #[derive(Debug, Clone)]
 pub struct Server {
     sessions_url: String,
+    /// Sent with every call.
+    headers: Rc<RefCell<ExtraHeaders>>,
 }
 
 /// One request.
 struct Call {
+    /// Those of the page, read when the call is sent.
+    extra_headers: Rc<RefCell<ExtraHeaders>>,
     method: &'static str,
     url: String,
     headers: Vec<(&'static str, String)>,
@@ -38,12 +46,21 @@ impl Server {
     pub fn new(endpoint: &str) -> Self {
         Self {
             sessions_url: format!("{endpoint}/api/upload-sessions"),
+            headers: Rc::default(),
         }
+    }
+
+    /// Sends these headers with every call from now on. Whether they are others than before.
+    pub fn set_headers(&self, headers: ExtraHeaders) -> bool {
+        let are_others = *self.headers.borrow() != headers;
+        self.headers.replace(headers);
+        are_others
     }
 
     /// `POST /api/upload-sessions`. Dropping the future aborts the request.
     pub async fn start(&self, key: IdempotencyKey, request: &StartRequest) -> Outcome {
         let call = Call {
+            extra_headers: Rc::clone(&self.headers),
             method: "POST",
             url: self.sessions_url.clone(),
             headers: vec![(IdempotencyKey::HEADER, key.to_string())],
@@ -72,6 +89,7 @@ impl Server {
 
     fn post_batch(&self, path: &str, body: Option<String>) -> Call {
         Call {
+            extra_headers: Rc::clone(&self.headers),
             method: "POST",
             url: format!("{}/batch{path}", self.sessions_url),
             headers: Vec::new(),
@@ -82,6 +100,7 @@ impl Server {
     /// A call on a session. Dropping the future aborts the request.
     pub async fn call(&self, session: SessionId, token: &UploadToken, call: &SessionCall) -> Outcome {
         let at = |method, path: &str, body| Call {
+            extra_headers: Rc::clone(&self.headers),
             method,
             url: format!("{}/{session}{path}", self.sessions_url),
             headers: vec![(UploadToken::HEADER, token.expose().to_owned())],
@@ -145,6 +164,10 @@ impl Call {
         init.set_cache(RequestCache::NoStore);
         init.set_signal(Some(&abort.signal()));
         let headers = Headers::new().map_err(to_transport)?;
+        // First, so that none of ours can be replaced.
+        for (name, value) in &self.extra_headers.borrow().0 {
+            headers.set(name, value).map_err(to_transport)?;
+        }
         for (name, value) in &self.headers {
             headers.set(name, value).map_err(to_transport)?;
         }

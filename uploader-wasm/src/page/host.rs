@@ -20,7 +20,8 @@ use super::outbox::Outbox;
 use super::staging::{BugListener, Staging};
 use crate::browser::{HeldLock, crypto_uuid, is_online, locks_available, on_window, storage_manager};
 use crate::messages::{
-    Hello, MESSAGES_VERSION, NumberedCommand, PageCommand, PageId, ToEngine, ToPage, from_js, to_js,
+    ExtraHeaders, Hello, MESSAGES_VERSION, NumberedCommand, PageCommand, PageId, ToEngine, ToPage, from_js,
+    to_js,
 };
 use crate::staging::{FromStaging, ToStaging};
 use crate::view::{HostKind, PageMessage};
@@ -85,6 +86,25 @@ impl PageHost {
         }
     }
 
+    /// Headers to send with every call to the server from now on: pairs of name and value.
+    ///
+    /// # Errors
+    /// When they are no such pairs.
+    #[wasm_bindgen(js_name = setHeaders)]
+    pub fn set_headers(&self, headers: JsValue) -> Result<(), JsError> {
+        let headers: ExtraHeaders = serde_wasm_bindgen::from_value(headers)
+            .map_err(|_| JsError::new("headers are no pairs of text"))?;
+        let is_attached = {
+            let mut state = self.page.state.borrow_mut();
+            state.headers = Some(headers.clone());
+            state.engine.is_some()
+        };
+        if is_attached {
+            self.page.post(&ToEngine::Headers(headers));
+        }
+        Ok(())
+    }
+
     /// Stops sending until resumed.
     pub fn pause(&self, upload_id: &str) {
         self.page.command_on(upload_id, PageCommand::Pause);
@@ -141,6 +161,8 @@ struct State {
     left: bool,
     /// The engine that this page has heard of last, by its instance.
     engine: Option<String>,
+    /// What this page wants sent with every call; given to each engine before any command.
+    headers: Option<ExtraHeaders>,
     outbox: Outbox<PageCommand>,
     held: HeldFiles<File>,
     staging: Option<Staging>,
@@ -300,11 +322,15 @@ impl Page {
 
     /// An engine has taken this page: it gets what the one before may not have had.
     fn on_attached(self: &Rc<Self>, instance: &str) {
-        let (is_new_engine, can_stage) = {
+        let (is_new_engine, can_stage, headers) = {
             let mut state = self.state.borrow_mut();
             let before = state.engine.replace(instance.to_owned());
-            (before.as_deref() != Some(instance), state.can_stage)
+            let is_new_engine = before.as_deref() != Some(instance);
+            (is_new_engine, state.can_stage, state.headers.clone())
         };
+        if let Some(headers) = headers {
+            self.post(&ToEngine::Headers(headers));
+        }
         if is_new_engine {
             if let Ok(instance) = Uuid::parse_str(instance) {
                 self.send_to_staging(ToStaging::Engine(instance));

@@ -46,6 +46,15 @@ export class FakeEngine implements HostPort {
     this.told.push(['provide', uploadId, file.name]);
   }
 
+  setHeaders(headers: [string, string][]): void {
+    this.told.push(['setHeaders', headers]);
+  }
+
+  /** Asks the page for other headers, as the engine does when the server refuses those it has. */
+  wantHeaders(): void {
+    this.onMessage({ type: 'headersWanted' });
+  }
+
   pause(uploadId: string): void {
     this.told.push(['pause', uploadId]);
   }

@@ -8,6 +8,7 @@ describe('normalizeOptions', () => {
     expect(normalizeOptions({}, PAGE)).toEqual({
       endpoint: 'https://app.example',
       scope: '',
+      headers: undefined,
       host: 'shared-worker',
       concurrency: undefined,
       partSizeBytes: undefined,
@@ -38,6 +39,29 @@ describe('normalizeOptions', () => {
     ['https://app.example/#a', 'must not contain'],
   ])('refuses the endpoint %s', (endpoint, why) => {
     expect(() => normalizeOptions({ endpoint }, PAGE)).toThrow(why);
+  });
+
+  it('takes headers as they are, or asks a function for them each time', async () => {
+    const fixed = normalizeOptions({ headers: { Authorization: 'Bearer 1' } }, PAGE).headers;
+    expect(await fixed?.()).toEqual([['authorization', 'Bearer 1']]);
+    let calls = 0;
+    const asked = normalizeOptions({ headers: async () => ({ authorization: `Bearer ${++calls}` }) }, PAGE);
+    expect(await asked.headers?.()).toEqual([['authorization', 'Bearer 1']]);
+    expect(await asked.headers?.()).toEqual([['authorization', 'Bearer 2']]);
+  });
+
+  it.each([
+    [{ 'Upload-Token': 'x' }, 'must not contain'],
+    [{ 'content-type': 'x' }, 'must not contain'],
+    [{ authorization: 5 }, 'must be a string'],
+    [{ authorization: 'secret\r\nx: y' }, 'no request can carry'],
+    [['authorization'], 'must be an object'],
+    [null, 'must be an object'],
+  ])('refuses the headers %j without repeating a value', async (headers, why) => {
+    const wrong = headers as unknown as Record<string, string>;
+    expect(() => normalizeOptions({ headers: wrong }, PAGE)).toThrow(why);
+    await expect(normalizeOptions({ headers: () => wrong }, PAGE).headers?.()).rejects.toThrow(why);
+    expect(() => normalizeOptions({ headers: wrong }, PAGE)).not.toThrow(/secret/);
   });
 
   it('falls back to the dedicated worker where shared ones are missing', () => {

@@ -6,6 +6,9 @@
 /** Where the upload engine runs. */
 export type EngineHost = 'shared-worker' | 'dedicated-worker';
 
+/** Headers by name, as `fetch` takes them. */
+export type UploaderHeaders = Readonly<Record<string, string>>;
+
 /** Options of {@link createUploader}. */
 export interface UploaderOptions {
   /**
@@ -17,6 +20,13 @@ export interface UploaderOptions {
    * 128 characters. Default: the empty scope, one for everybody who uses this browser profile.
    */
   readonly scope?: string;
+  /**
+   * Headers for every call to the server, such as `{ authorization: 'Bearer …' }`; never sent to the
+   * store. A function is called at the start, and again whenever the server wants other credentials (at
+   * most every five seconds): uploads wait until it gives some that are accepted. Kept in memory alone.
+   * Default: none.
+   */
+  readonly headers?: UploaderHeaders | (() => UploaderHeaders | Promise<UploaderHeaders>);
   /**
    * Most parts in flight over all uploads and tabs, 1 to 64. Default: 6, as many connections as a
    * browser opens to one HTTP/1.1 host.
@@ -42,6 +52,8 @@ export interface UploaderOptions {
 export interface UploaderConfig {
   readonly endpoint: string;
   readonly scope: string;
+  /** Asks the page for headers. Rejects when it has none, or none that can be sent. */
+  readonly headers: (() => Promise<[name: string, value: string][]>) | undefined;
   readonly host: EngineHost;
   readonly concurrency: number | undefined;
   readonly partSizeBytes: number | undefined;
@@ -54,6 +66,8 @@ export interface PageEnvironment {
   readonly hasSharedWorker: boolean;
 }
 
+/** Headers that calls of the uploader carry themselves. */
+const OWN_HEADERS = new Set(['content-type', 'idempotency-key', 'upload-token']);
 const MIB = 1024 * 1024;
 const SCOPE_LENGTH_MAX = 128;
 const CONCURRENCY_MAX = 64;
@@ -69,6 +83,7 @@ export function normalizeOptions(options: UploaderOptions, page: PageEnvironment
   return {
     endpoint: normalizeEndpoint(options.endpoint ?? new URL('/', page.baseUrl), page.baseUrl),
     scope: normalizeScope(options.scope ?? ''),
+    headers: normalizeHeaders(options.headers),
     host: normalizeHost(options.host ?? 'shared-worker', page.hasSharedWorker),
     concurrency: wholeNumber('concurrency', options.concurrency, 1, CONCURRENCY_MAX),
     partSizeBytes: normalizePartSize(options.partSizeBytes),
@@ -100,6 +115,33 @@ function normalizeScope(value: string): string {
     throw new TypeError(`scope must be a string of at most ${SCOPE_LENGTH_MAX} characters`);
   }
   return value;
+}
+
+function normalizeHeaders(value: UploaderOptions['headers']): UploaderConfig['headers'] {
+  if (value === undefined) return undefined;
+  if (typeof value === 'function') return async () => checkedHeaders(await value());
+  // Wrong ones are told at once, not at the first call.
+  const headers = checkedHeaders(value);
+  return async () => headers;
+}
+
+/** Headers that `fetch` will take, without those that are the uploader's own. */
+function checkedHeaders(value: unknown): [name: string, value: string][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TypeError('headers must be an object such as { authorization: "Bearer …" }');
+  }
+  const headers = new Headers();
+  for (const [name, text] of Object.entries(value)) {
+    if (OWN_HEADERS.has(name.toLowerCase())) throw new TypeError(`headers must not contain ${quoted(name)}`);
+    if (typeof text !== 'string') throw new TypeError(`header ${quoted(name)} must be a string`);
+    try {
+      headers.set(name, text);
+    } catch {
+      // The value may be a secret: it is not repeated.
+      throw new TypeError(`header ${quoted(name)} has a name or value that no request can carry`);
+    }
+  }
+  return [...headers];
 }
 
 function normalizeHost(value: EngineHost, hasSharedWorker: boolean): EngineHost {

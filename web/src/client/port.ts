@@ -21,6 +21,8 @@ export interface HostPort {
   /** Hands over picked files; answers the ids of their uploads, in the same order. */
   add(files: File[], asNew: boolean): string[];
   provide(uploadId: string, file: File): void;
+  /** Headers for every call to the server from now on, as pairs of name and value. */
+  setHeaders(headers: [name: string, value: string][]): void;
   pause(uploadId: string): void;
   resume(uploadId: string): void;
   cancel(uploadId: string): void;

@@ -3,7 +3,8 @@ import { FakeEngine, view } from './fake-engine.ts';
 import { normalizeOptions } from './options.ts';
 import { openUploader, type Uploader } from './uploader.ts';
 
-const CONFIG = normalizeOptions({}, { baseUrl: 'https://app.example/', hasSharedWorker: true });
+const PAGE = { baseUrl: 'https://app.example/', hasSharedWorker: true };
+const CONFIG = normalizeOptions({}, PAGE);
 
 let engine: FakeEngine;
 let uploader: Uploader;
@@ -22,6 +23,35 @@ afterEach(() => {
 function files(...names: string[]): File[] {
   return names.map((name) => new File(['x'], name));
 }
+
+describe('headers', () => {
+  it('are given to the engine at the start and again when it wants others', async () => {
+    let calls = 0;
+    const headers = () => ({ authorization: `Bearer ${++calls}` });
+    const config = { ...CONFIG, headers: normalizeOptions({ headers }, PAGE).headers };
+    const signedIn = openUploader(config, engine.connect);
+    await vi.waitFor(() => expect(engine.told).toEqual([['setHeaders', [['authorization', 'Bearer 1']]]]));
+    engine.wantHeaders();
+    await vi.waitFor(() =>
+      expect(engine.told.at(-1)).toEqual(['setHeaders', [['authorization', 'Bearer 2']]]),
+    );
+    signedIn.close();
+    engine.wantHeaders();
+    expect(calls).toBe(2);
+  });
+
+  it('that the page cannot give leave the engine as it is and are reported as uncaught', async () => {
+    const uncaught = vi.spyOn(globalThis, 'queueMicrotask').mockImplementation(() => {});
+    const headers = () => Promise.reject(new Error('not signed in'));
+    const config = { ...CONFIG, headers: normalizeOptions({ headers }, PAGE).headers };
+    const signedOut = openUploader(config, engine.connect);
+    await vi.waitFor(() => expect(uncaught).toHaveBeenCalledTimes(1));
+    expect(engine.told).toEqual([]);
+    expect(signedOut.getSnapshot().state).toBe('starting');
+    signedOut.close();
+    uncaught.mockRestore();
+  });
+});
 
 describe('the snapshot', () => {
   it('starts empty and runs from the first message on', () => {

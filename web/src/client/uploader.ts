@@ -95,7 +95,10 @@ class EngineUploader implements Uploader {
   readonly #offered = new Map<string, File>();
   readonly #refused = new Map<string, { readonly refusal: Refusal; readonly file: File | undefined }>();
 
+  readonly #headers: UploaderConfig['headers'];
+
   constructor(config: UploaderConfig, connect: ConnectHost) {
+    this.#headers = config.headers;
     this.#silence = setTimeout(() => this.#onSilence(), SILENCE_MS_MAX);
     this.#host = connect(config, (message) => this.#onMessage(message)).catch((error: unknown) => {
       this.#break({
@@ -104,6 +107,7 @@ class EngineUploader implements Uploader {
       });
       return undefined;
     });
+    this.#giveHeaders();
   }
 
   async add(files: Iterable<File>, options: AddOptions = {}): Promise<string[]> {
@@ -201,6 +205,24 @@ class EngineUploader implements Uploader {
     this.#refused.clear();
   }
 
+  /**
+   * Asks the page for headers and hands them on. When it has none, uploads wait for credentials and the
+   * page's error is reported as uncaught.
+   */
+  #giveHeaders(): void {
+    if (!this.#headers) return;
+    // Asked while the engine is still loading: the first call finds them there.
+    void Promise.all([this.#headers(), this.#host]).then(
+      ([headers, host]) => {
+        if (this.#snapshot.state !== 'closed') host?.setHeaders(headers);
+      },
+      (error: unknown) =>
+        callOut(() => {
+          throw error;
+        }),
+    );
+  }
+
   /** Carries out a command once the engine is there; without one there is nothing to command. */
   #tell(command: (host: HostPort) => void): void {
     void this.#host.then((host) => host && command(host));
@@ -233,6 +255,9 @@ class EngineUploader implements Uploader {
       }
       case 'event':
         this.#onEvent(message);
+        break;
+      case 'headersWanted':
+        this.#giveHeaders();
         break;
       case 'engineBug':
         clearTimeout(this.#silence);

@@ -164,6 +164,7 @@ const WAITING = {
   network: 'Offline; goes on when the network is back',
   server: 'The server does not answer; trying again',
   store: 'The store does not answer; trying again',
+  credentials: 'Not signed in at the server; goes on once you are',
 } as const;
 
 const DURABILITY = {

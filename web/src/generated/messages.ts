@@ -39,7 +39,7 @@ reason: string | null,
 /**
  * With `fileRefused` and `fileAccepted`: the id that `add` gave to the file.
  */
-pickedAs: string | null, } | { "type": "engineBug", 
+pickedAs: string | null, } | { "type": "headersWanted" } | { "type": "engineBug", 
 /**
  * The panic's message and place.
  */
@@ -167,7 +167,7 @@ export type IntegrityView = "checksum" | "size-only";
 /**
  * What a waiting upload waits for.
  */
-export type WaitingForView = "network" | "server" | "store";
+export type WaitingForView = "network" | "server" | "store" | "credentials";
 
 /**
  * Why an upload failed, or why its last file was refused.
