@@ -61,10 +61,36 @@ async fn proxied() -> (Proxy, Arc<AtomicU64>) {
     let any = "127.0.0.1:0".parse().unwrap();
     let options = ProxyOptions {
         listen: any,
-        target,
+        targets: vec![target],
         control: any,
     };
     (Proxy::start(&options).await.unwrap(), received)
+}
+
+#[tokio::test]
+async fn several_servers_are_asked_in_turn_and_one_that_is_gone_is_passed_over() {
+    let (one, got_by_one) = server().await;
+    let (two, got_by_two) = server().await;
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let options = ProxyOptions {
+        listen: any,
+        targets: vec![one, gone, two],
+        control: any,
+    };
+    let proxy = Proxy::start(&options).await.unwrap();
+    let mut stream = TcpStream::connect(proxy.listen_addr()).await.unwrap();
+    for _ in 0..6 {
+        let (status, answer) = put(&mut stream, 10).await.unwrap();
+        assert!(status == 200 && answer.ends_with("got 10"), "{answer}");
+    }
+    // Whose turn it is when one is gone, the next one takes.
+    assert_eq!(got_by_one.load(Ordering::SeqCst), 20);
+    assert_eq!(got_by_two.load(Ordering::SeqCst), 40);
 }
 
 fn configure(proxy: &Proxy, json: &str) {

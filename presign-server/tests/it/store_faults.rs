@@ -19,7 +19,7 @@ async fn proxied() -> (World, Proxy) {
         let any = "127.0.0.1:0".parse().unwrap();
         let options = ProxyOptions {
             listen: any,
-            target,
+            targets: vec![target],
             control: any,
         };
         proxy.insert(Proxy::start(&options).await.unwrap()).listen_addr()

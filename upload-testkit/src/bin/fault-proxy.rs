@@ -1,4 +1,4 @@
-//! `fault-proxy`: a bad network in front of an S3 server. See [`upload_testkit::proxy`].
+//! `fault-proxy`: a bad network in front of a server. See [`upload_testkit::proxy`].
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -13,9 +13,9 @@ struct Arguments {
     /// Address for clients; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The server to pass requests to.
-    #[arg(long)]
-    target: SocketAddr,
+    /// The server to pass requests to; repeated, each request goes to the next of them
+    #[arg(long, required = true)]
+    target: Vec<SocketAddr>,
     /// Address of the control API; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     control: SocketAddr,
@@ -26,7 +26,7 @@ async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let proxy = Proxy::start(&ProxyOptions {
         listen: arguments.listen,
-        target: arguments.target,
+        targets: arguments.target,
         control: arguments.control,
     })
     .await?;

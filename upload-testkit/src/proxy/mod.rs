@@ -1,8 +1,9 @@
-//! An HTTP/1.1 proxy in front of an S3 server that makes the network as bad as a test needs it.
+//! An HTTP/1.1 proxy in front of a server that makes the network as bad as a test needs it.
 //!
 //! It works on the connection's bytes and changes none of them, so signatures stay valid. It caps the
 //! rate of uploads, holds requests open, injects faults, and logs each request with the exact number of
-//! body bytes that the server's side of the connection has taken. It speaks no TLS.
+//! body bytes that the server's side of the connection has taken. It speaks no TLS. In front of several
+//! servers it is their load balancer: each request goes to the next one that can be reached.
 //!
 //! Control is HTTP with JSON bodies: `GET /log`, `GET /in-flight`, `GET /stats`, `GET /config`, `POST
 //! /config` with a [`ConfigPatch`], `POST /reset-log`.
@@ -16,6 +17,7 @@ mod rate;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,8 +45,8 @@ const SOCKET_BUFFER_BYTES: u32 = 64 * 1024;
 pub struct ProxyOptions {
     /// Address for clients; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The server.
-    pub target: SocketAddr,
+    /// The servers, at least one.
+    pub targets: Vec<SocketAddr>,
     /// Address of the control API; port 0 takes a free one.
     pub control: SocketAddr,
 }
@@ -64,7 +66,7 @@ impl Proxy {
     /// # Errors
     /// When an address can't be listened on.
     pub async fn start(options: &ProxyOptions) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(options.target));
+        let shared = Arc::new(Shared::new(options.targets.clone()));
         let listener = listen(options.listen)?;
         let control_listener = TcpListener::bind(options.control).await?;
         let (listen, control) = (listener.local_addr()?, control_listener.local_addr()?);
@@ -140,7 +142,9 @@ impl Drop for Proxy {
 /// What all connections share.
 #[derive(Debug)]
 struct Shared {
-    target: SocketAddr,
+    targets: Vec<SocketAddr>,
+    /// Counts connections to servers.
+    turn: AtomicUsize,
     config: watch::Sender<ProxyConfig>,
     bucket: Bucket,
     log: Log,
@@ -148,9 +152,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(target: SocketAddr) -> Self {
+    fn new(targets: Vec<SocketAddr>) -> Self {
         Self {
-            target,
+            targets,
+            turn: AtomicUsize::new(0),
             config: watch::Sender::new(ProxyConfig::default()),
             bucket: Bucket::new(),
             log: Log::default(),
@@ -197,10 +202,24 @@ impl Shared {
         drawn
     }
 
+    /// Connects to the next server in turn, or where it can't be reached to the one after it.
     async fn connect(&self) -> io::Result<Peer> {
-        let socket = socket_for(self.target)?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut refused = io::ErrorKind::NotConnected.into();
+        for step in 0..self.targets.len() {
+            let target = self.targets[turn.wrapping_add(step) % self.targets.len()];
+            match Self::connect_to(target).await {
+                Ok(peer) => return Ok(peer),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    async fn connect_to(target: SocketAddr) -> io::Result<Peer> {
+        let socket = socket_for(target)?;
         socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
-        let stream = socket.connect(self.target).await?;
+        let stream = socket.connect(target).await?;
         stream.set_nodelay(true)?;
         Ok(Peer {
             stream,
@@ -261,7 +280,7 @@ where
     }
 }
 
-/// Serves one client's connection, with one connection of its own to the server.
+/// Serves one client's connection, with a connection of its own to the server.
 async fn connection(shared: &Shared, stream: TcpStream) {
     // Without it the last slice of a body waits for an acknowledgement.
     if stream.set_nodelay(true).is_err() {
@@ -323,6 +342,10 @@ async fn request(
         fault,
     };
     let result = exchange.run(client, server, head).await;
+    if shared.targets.len() > 1 {
+        // The next request is another server's turn.
+        *server = None;
+    }
     shared.log.update(id, |entry| {
         entry.end_ms = Some(now_ms());
         entry.cut_off = result.is_err();
