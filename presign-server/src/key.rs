@@ -13,8 +13,16 @@ const EXTENSION_LENGTH_BYTES_MAX: usize = 32;
 const CLIENT_LENGTH_BYTES_MAX: usize = 64;
 
 /// `{prefix}/{client}/{date}/{uuid}/{fileName}`, at most 1,024 bytes: the name is shortened to fit,
-/// its extension kept. The UUID makes it this session's alone.
-pub(crate) fn object_key(prefix: &str, client: &str, date: &str, uuid: Uuid, file_name: &str) -> String {
+/// its extension kept, and to the longest name that the store takes. The UUID makes it this session's
+/// alone.
+pub(crate) fn object_key(
+    prefix: &str,
+    client: &str,
+    date: &str,
+    uuid: Uuid,
+    file_name: &str,
+    name_length_bytes_max: usize,
+) -> String {
     let prefix = if prefix.is_empty() {
         String::new()
     } else {
@@ -22,6 +30,7 @@ pub(crate) fn object_key(prefix: &str, client: &str, date: &str, uuid: Uuid, fil
     };
     let folder = format!("{prefix}{}/{date}/{uuid}/", clean_client(client));
     let room = KEY_LENGTH_BYTES_MAX.saturating_sub(folder.len());
+    let room = room.min(name_length_bytes_max);
     format!("{folder}{}", shorten(&clean_file_name(file_name), room))
 }
 
@@ -128,19 +137,36 @@ mod tests {
 
     #[test]
     fn key_follows_the_template() {
-        let key = object_key("uploads", "acme/eu", "2026-11-22", Uuid::nil(), "a.mov");
+        let key = object_key(
+            "uploads",
+            "acme/eu",
+            "2026-11-22",
+            Uuid::nil(),
+            "a.mov",
+            KEY_LENGTH_BYTES_MAX,
+        );
         assert_eq!(
             key,
             "uploads/acme_eu/2026-11-22/00000000-0000-0000-0000-000000000000/a.mov"
         );
-        assert!(object_key("", "c", "d", Uuid::nil(), "a").starts_with("c/d/"));
+        let key = object_key("", "c", "d", Uuid::nil(), "a", KEY_LENGTH_BYTES_MAX);
+        assert!(key.starts_with("c/d/"));
     }
 
     #[test]
     fn long_name_is_shortened_at_a_character_and_keeps_its_extension() {
-        let key = object_key("p", "c", "d", Uuid::nil(), &format!("{}.mov", "😀".repeat(400)));
-        assert!(key.len() <= KEY_LENGTH_BYTES_MAX && key.len() > KEY_LENGTH_BYTES_MAX - 4);
-        assert!(key.ends_with("😀.mov"));
+        let name = format!("{}.mov", "😀".repeat(400));
+        let key = |longest| object_key("p", "c", "d", Uuid::nil(), &name, longest);
+        let whole = key(KEY_LENGTH_BYTES_MAX);
+        assert!(whole.len() <= KEY_LENGTH_BYTES_MAX && whole.len() > KEY_LENGTH_BYTES_MAX - 4);
+        assert!(whole.ends_with("😀.mov"));
+        // A store that makes files of keys takes no longer name than its file system.
+        let of_a_file = key(255);
+        let name = of_a_file.rsplit('/').next().unwrap();
+        assert!(
+            name.len() <= 255 && name.len() > 251 && name.ends_with("😀.mov"),
+            "{name}"
+        );
     }
 
     #[test]
@@ -154,7 +180,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_name_gives_a_key_that_fits_and_stays_in_its_folder(name in any::<String>()) {
-            let key = object_key("p", "c", "d", Uuid::nil(), &name);
+            let key = object_key("p", "c", "d", Uuid::nil(), &name, KEY_LENGTH_BYTES_MAX);
             prop_assert!(key.len() <= KEY_LENGTH_BYTES_MAX);
             prop_assert_eq!(key.matches('/').count(), 4);
             prop_assert!(!key.chars().any(char::is_control));

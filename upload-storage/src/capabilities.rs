@@ -1,6 +1,6 @@
 //! What a store can do.
 
-use upload_protocol::limits::PART_COUNT_MAX;
+use upload_protocol::limits::{KEY_LENGTH_BYTES_MAX, PART_COUNT_MAX};
 
 /// What a store can do, as declared: it decides which guarantees are asked of it. A
 /// [`StoreProfile`](crate::StoreProfile) declares it by the store's name.
@@ -18,6 +18,9 @@ pub struct Capabilities {
     pub object_size: bool,
     /// Most parts of one upload, 10,000 at Amazon.
     pub part_count_max: u32,
+    /// Longest piece of a key between two slashes, in bytes. As long as a key at Amazon; a store that
+    /// makes files and folders of keys takes no longer name than its file system.
+    pub key_segment_length_bytes_max: usize,
 }
 
 impl Default for Capabilities {
@@ -28,6 +31,7 @@ impl Default for Capabilities {
             conditional_write: true,
             object_size: true,
             part_count_max: PART_COUNT_MAX,
+            key_segment_length_bytes_max: KEY_LENGTH_BYTES_MAX,
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use upload_protocol::limits::PART_COUNT_MAX;
+use upload_protocol::limits::{KEY_LENGTH_BYTES_MAX, PART_COUNT_MAX};
 
 use crate::capabilities::Capabilities;
 
@@ -21,9 +21,12 @@ pub enum StoreProfile {
     #[default]
     Aws,
     /// Versity S3 Gateway. Checksums, sizes and conditions tried on its posix backend; conditions need a
-    /// release with <https://github.com/versity/versitygw/pull/1522> (September 2025).
+    /// release with <https://github.com/versity/versitygw/pull/1522> (September 2025). It makes files and
+    /// folders of keys: a key can't go on below another one, as `a` and `a/b` do, which no key of the
+    /// server does.
     Versitygw,
-    /// `MinIO`. Checksums and conditions tried; it takes `x-amz-mp-object-size` and ignores it.
+    /// `MinIO`. Checksums and conditions tried; it takes `x-amz-mp-object-size` and ignores it. It keeps
+    /// folders named like keys, too.
     Minio,
     /// Garage. Its completes know no condition (2.5.0, tried), and its sources no CRC64NVME: a
     /// multipart upload that names it is refused.
@@ -50,6 +53,9 @@ pub struct UnknownProfile {
     pub name: String,
 }
 
+/// Longest name that Linux's file systems take.
+const FILE_NAME_LENGTH_BYTES_MAX: usize = 255;
+
 /// One row a profile.
 struct Row {
     profile: StoreProfile,
@@ -59,8 +65,8 @@ struct Row {
 
 const TABLE: [Row; 7] = [
     row(StoreProfile::Aws, "aws", [true, true, true]),
-    row(StoreProfile::Versitygw, "versitygw", [true, true, true]),
-    row(StoreProfile::Minio, "minio", [true, true, false]),
+    row(StoreProfile::Versitygw, "versitygw", [true, true, true]).over_files(),
+    row(StoreProfile::Minio, "minio", [true, true, false]).over_files(),
     row(StoreProfile::Garage, "garage", [false, false, false]),
     row(StoreProfile::R2, "r2", [false, true, false]),
     row(StoreProfile::Ceph, "ceph", [false, false, false]),
@@ -78,11 +84,20 @@ const fn row(
         conditional_write,
         object_size,
         part_count_max: PART_COUNT_MAX,
+        key_segment_length_bytes_max: KEY_LENGTH_BYTES_MAX,
     };
     Row {
         profile,
         name,
         capabilities,
+    }
+}
+
+impl Row {
+    /// Keys become names of files.
+    const fn over_files(mut self) -> Self {
+        self.capabilities.key_segment_length_bytes_max = FILE_NAME_LENGTH_BYTES_MAX;
+        self
     }
 }
 
@@ -161,6 +176,15 @@ mod tests {
         assert_eq!(of(StoreProfile::R2), (false, true, false));
         assert_eq!(of(StoreProfile::Garage), (false, false, false));
         assert_eq!(of(StoreProfile::Ceph), (false, false, false));
+    }
+
+    #[test]
+    fn store_that_makes_files_of_keys_takes_no_longer_names_than_a_file_system() {
+        let longest = |profile: StoreProfile| profile.capabilities().key_segment_length_bytes_max;
+        assert_eq!(longest(StoreProfile::Versitygw), 255);
+        assert_eq!(longest(StoreProfile::Minio), 255);
+        assert_eq!(longest(StoreProfile::Aws), KEY_LENGTH_BYTES_MAX);
+        assert_eq!(longest(StoreProfile::Embedded), KEY_LENGTH_BYTES_MAX);
     }
 
     #[test]

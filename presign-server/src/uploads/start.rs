@@ -112,6 +112,7 @@ impl Uploads {
                 &date(now),
                 Uuid::new_v4(),
                 &request.file_name,
+                capabilities.key_segment_length_bytes_max,
             ),
             file_name: request.file_name.clone(),
             content_type,
