@@ -2,9 +2,10 @@
 # Installs what Holdfast needs and lacks; says what it does; does nothing when all is there.
 #
 #   scripts/setup.sh               what `npm start` and `npm run build` need
-#   scripts/setup.sh --for-tests   also the browsers and Redis that `npm test` needs
+#   scripts/setup.sh --for-tests   also the browsers, Redis, versitygw and schemathesis of `npm test`
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh" --toolchain-later
+source "$ROOT/scripts/tools.sh"
 cd "$ROOT"
 
 NODE_VERSION=20.19
@@ -40,6 +41,10 @@ install_system_packages() {
     need chromium "Chromium" chromium chromium-browser google-chrome
     need firefox-esr "Firefox ESR" firefox-esr firefox
     need redis-server "Redis 7 or newer (redis-server)" redis-server
+    if ! python_makes_venvs; then
+      missing_packages+=(python3-venv)
+      missing_words+=("Python 3 with its module venv")
+    fi
   fi
   ((${#missing_packages[@]})) || return 0
   can_apt || die "missing: $(printf '%s; ' "${missing_words[@]}")" \
@@ -70,4 +75,5 @@ check_node
 install_system_packages
 install_toolchain
 install_npm_packages
+if [[ $for_tests ]]; then bash scripts/install-test-tools.sh; fi
 say "Ready: $(rustc --version), Node $(node --version), cargo target folder $CARGO_TARGET_DIR"
