@@ -23,8 +23,11 @@ pub async fn suite(store: Arc<dyn SessionStore>) {
     unknown_session_is_none(&*store).await;
     key_used_before_answers_the_first_session(&*store).await;
     same_key_of_another_owner_is_another_session(&*store).await;
+    owner_and_key_are_not_run_together(&*store).await;
     stale_version_is_refused_and_changes_nothing(&*store).await;
     list_pages_through_one_state(&*store).await;
+    session_is_listed_in_the_state_it_is_in_and_no_other(&*store).await;
+    page_ends_nothing_while_sessions_leave_its_state(&*store).await;
     deleted_session_frees_its_key(&*store).await;
     concurrent_creates_give_one_session(std::slice::from_ref(&store)).await;
     concurrent_writers_lose_no_update(std::slice::from_ref(&store)).await;
@@ -36,6 +39,9 @@ pub async fn suite(store: Arc<dyn SessionStore>) {
     lease_has_one_holder_until_it_ends_or_is_given_back(&*store).await;
     concurrent_callers_give_a_lease_to_one(std::slice::from_ref(&store)).await;
     session_deleted_during_a_write_stays_deleted(&*store).await;
+    session_aborted_during_a_write_stays_aborted(&*store).await;
+    delete_among_writers_leaves_nothing(std::slice::from_ref(&store)).await;
+    lease_that_ended_during_work_is_its_new_holders(&*store).await;
 }
 
 /// Two handles of one store, as two processes hold them: neither overwrites the other.
@@ -49,6 +55,7 @@ pub async fn shared_by_two(one: Arc<dyn SessionStore>, two: Arc<dyn SessionStore
     concurrent_creates_stay_below_the_limit(&stores).await;
     concurrent_claims_let_in_as_many_as_may(&stores).await;
     concurrent_callers_give_a_lease_to_one(&stores).await;
+    delete_among_writers_leaves_nothing(&stores).await;
 }
 
 /// Everything answered before a store was closed, or its process killed, is there afterwards.
@@ -181,6 +188,29 @@ async fn same_key_of_another_owner_is_another_session(store: &dyn SessionStore) 
     create(store, second).await;
 }
 
+async fn owner_and_key_are_not_run_together(store: &dyn SessionStore) {
+    let pairs = [
+        ("a", "b:1:c"),
+        ("a:b", "1:c"),
+        ("a:b:1", "c"),
+        ("", "1:a"),
+        ("1:a", ""),
+        ("1", ":a"),
+    ];
+    let mut ids = Vec::new();
+    for (owner, key) in pairs {
+        let mut session = session(owner);
+        key.clone_into(&mut session.idempotency_key);
+        ids.push(create(store, session).await.session.id);
+    }
+    for (id, (owner, key)) in ids.iter().zip(pairs) {
+        assert!(store.delete(*id).await.expect("delete"));
+        let mut session = session(owner);
+        key.clone_into(&mut session.idempotency_key);
+        create(store, session).await;
+    }
+}
+
 async fn stale_version_is_refused_and_changes_nothing(store: &dyn SessionStore) {
     let first = create(store, session("stale")).await;
     let mut winner = first.session.clone();
@@ -230,6 +260,96 @@ async fn list_pages_through_one_state(store: &dyn SessionStore) {
     for id in &listed {
         let found = get(store, *id).await.expect("a listed session");
         assert_eq!(found.session.state, SessionState::Aborting { since_ms: 5 });
+    }
+}
+
+async fn session_is_listed_in_the_state_it_is_in_and_no_other(store: &dyn SessionStore) {
+    let done = |announcement| {
+        SessionState::Completed(Completed {
+            size_bytes: 10 << 20,
+            crc: None,
+            told_crc: None,
+            at_ms: 5,
+            announcement,
+        })
+    };
+    let news = Announcement {
+        attempts: 0,
+        not_before_ms: 6,
+    };
+    let states = [
+        SessionState::Reserved,
+        SessionState::Open,
+        SessionState::Sealed { crc: Crc64Nvme(7) },
+        done(Some(news)),
+        done(None),
+        SessionState::Aborting { since_ms: 5 },
+        SessionState::Aborted,
+    ];
+    let mut first = session("states");
+    first.state = states[0].clone();
+    let mut found = create(store, first).await;
+    for state in states {
+        let mut next = found.session.clone();
+        next.state = state;
+        found = store.update(found.version, next).await.expect("update");
+        for kind in StateKind::ALL {
+            let listed = list_all(store, kind).await;
+            let same: Vec<_> = listed
+                .iter()
+                .filter(|listed| listed.session.id == found.session.id)
+                .collect();
+            if kind == found.session.state.kind() {
+                assert_eq!(same, [&found], "listed as {}", kind.as_str());
+            } else {
+                assert!(same.is_empty(), "still listed as {}", kind.as_str());
+            }
+        }
+    }
+    assert!(store.delete(found.session.id).await.expect("delete"));
+    let listed = list_all(store, found.session.state.kind()).await;
+    assert!(listed.iter().all(|listed| listed.session.id != found.session.id));
+}
+
+async fn page_ends_nothing_while_sessions_leave_its_state(store: &dyn SessionStore) {
+    let mut staying = Vec::new();
+    for _ in 0..8 {
+        let mut one = session("leaving");
+        one.state = SessionState::Aborted;
+        staying.push(create(store, one).await);
+    }
+    staying.sort_by_key(|found| found.session.id);
+    let page = store.list(StateKind::Aborted, None, 1).await.expect("list");
+    let first = page.first().expect("a session").clone();
+    // The one that the next page begins after goes away, and so does every second one after it.
+    let mut seen = vec![first.session.id];
+    store.delete(first.session.id).await.expect("delete");
+    for leaving in staying.iter().step_by(2) {
+        store.delete(leaving.session.id).await.expect("delete");
+    }
+    let mut after = Some(first.session.id);
+    loop {
+        let page = store.list(StateKind::Aborted, after, 1).await.expect("list");
+        let Some(last) = page.last() else { break };
+        after = Some(last.session.id);
+        seen.push(last.session.id);
+    }
+    for stays in staying.iter().skip(1).step_by(2) {
+        assert!(
+            seen.contains(&stays.session.id),
+            "a session that stayed was skipped"
+        );
+    }
+}
+
+async fn list_all(store: &dyn SessionStore, state: StateKind) -> Vec<Versioned> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list(state, after, 100).await.expect("list");
+        let Some(last) = page.last() else { return all };
+        after = Some(last.session.id);
+        all.extend(page);
     }
 }
 
@@ -463,6 +583,90 @@ async fn session_deleted_during_a_write_stays_deleted(store: &dyn SessionStore) 
     );
     let listed = store.list(StateKind::Open, None, 1000).await.expect("list");
     assert!(listed.iter().all(|listed| listed.session.id != found.session.id));
+}
+
+async fn session_aborted_during_a_write_stays_aborted(store: &dyn SessionStore) {
+    let client = "expiry of a lease";
+    let read = create(store, session(client)).await;
+    // Its lease ended: another process aborts it between this one's read and write.
+    let mut aborting = read.session.clone();
+    aborting.state = SessionState::Aborting { since_ms: 5 };
+    let aborting = store.update(read.version, aborting).await.expect("update");
+    let mut renewed = read.session.clone();
+    renewed.renewed_at_ms += 1;
+    let written = store.update(read.version, renewed).await;
+    assert!(
+        matches!(written, Err(SessionStoreError::Conflict { .. })),
+        "{written:?}"
+    );
+    assert_eq!(get(store, read.session.id).await, Some(aborting));
+    let open = list_all(store, StateKind::Open).await;
+    assert!(open.iter().all(|listed| listed.session.id != read.session.id));
+    let size_bytes = read.session.layout.size_bytes();
+    let next = store.create(session(client), Some(size_bytes)).await;
+    assert!(
+        matches!(next, Ok(Created::New(_))),
+        "its bytes are counted still: {next:?}"
+    );
+}
+
+async fn delete_among_writers_leaves_nothing(stores: &[Arc<dyn SessionStore>]) {
+    let client = format!("deleted {}", Uuid::new_v4());
+    let first = create(&*stores[0], session(&client)).await.session;
+    let id = first.id;
+    let writers: Vec<_> = in_turn(stores)
+        .map(|store| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                while let Some(found) = get(&*store, id).await {
+                    let mut next = found.session;
+                    next.token_generation += 1;
+                    next.state = match next.state {
+                        SessionState::Open => SessionState::Sealed { crc: Crc64Nvme(7) },
+                        _ => SessionState::Open,
+                    };
+                    match store.update(found.version, next).await {
+                        Ok(_) | Err(SessionStoreError::Conflict { .. }) => tokio::task::yield_now().await,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let last = stores.last().expect("a store");
+    assert!(last.delete(id).await.expect("delete"));
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    for kind in StateKind::ALL {
+        let listed = list_all(&**last, kind).await;
+        assert!(
+            listed.iter().all(|listed| listed.session.id != id),
+            "listed as {}",
+            kind.as_str()
+        );
+    }
+    let mut again = session(&client);
+    again.idempotency_key.clone_from(&first.idempotency_key);
+    let size_bytes = again.layout.size_bytes();
+    let created = last.create(again, Some(size_bytes)).await;
+    assert!(matches!(created, Ok(Created::New(_))), "{created:?}");
+}
+
+async fn lease_that_ended_during_work_is_its_new_holders(store: &dyn SessionStore) {
+    let name = format!("ended {}", Uuid::new_v4());
+    let long = Duration::from_mins(1);
+    let take = async |holder, ttl| store.lease(&name, holder, ttl).await.expect("lease");
+    assert!(take("slow", Duration::from_millis(100)).await);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(take("next", long).await);
+    store.release(&name, "slow").await.expect("release");
+    assert!(
+        !take("slow", long).await,
+        "one who was too late gave away another's lease"
+    );
+    assert!(take("next", long).await, "its holder lost it");
 }
 
 /// A store for each writer.
