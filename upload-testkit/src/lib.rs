@@ -1,6 +1,8 @@
 //! Holdfast's test tools. Nothing here is part of a product.
 //!
+//! - [`answer_loser`]: a wire that loses an answer after the work was done.
 //! - [`proxy`]: a fault-injecting HTTP proxy to put in front of an S3 server.
+//! - [`redis_server`]: a real Redis of a test's own.
 //! - [`sim`]: the upload engine in a simulated world, from a seed.
 //! - [`sink`]: an S3 server that checks everything and keeps nothing.
 //!
@@ -9,7 +11,11 @@
 //! real S3 server to run them on.
 
 #[cfg(not(target_arch = "wasm32"))]
+pub mod answer_loser;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod proxy;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod redis_server;
 pub mod sim;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod sink;

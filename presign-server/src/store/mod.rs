@@ -4,6 +4,7 @@
 //! `upload_testkit::session_store`, which every store passes.
 
 mod memory;
+mod redis;
 mod sqlite;
 
 use std::fmt;
@@ -15,6 +16,9 @@ use upload_protocol::SessionId;
 use crate::session::{Session, StateKind};
 
 pub use memory::MemorySessionStore;
+pub use redis::{
+    REDIS_KEY_PREFIX_DEFAULT, RedisAddress, RedisAddressError, RedisSessionStore, is_redis_key_prefix,
+};
 pub use sqlite::SqliteSessionStore;
 
 /// Keeps sessions by id, each with a version that counts its updates.

@@ -6,6 +6,7 @@ mod complete_batch;
 mod plain_store;
 mod process;
 mod protocol_document;
+mod redis_store;
 mod sealed_starts;
 mod session_stores;
 mod settings;
