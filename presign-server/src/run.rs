@@ -18,7 +18,9 @@ use upload_storage::{
 use crate::config::{Config, SessionStoreKind, StoreConfig};
 use crate::routes::{AppState, router};
 use crate::secrets::{SecretError, secret_file};
-use crate::store::{MemorySessionStore, SessionStore, SessionStoreError, SqliteSessionStore};
+use crate::store::{
+    MemorySessionStore, RedisSessionStore, SessionStore, SessionStoreError, SqliteSessionStore,
+};
 use crate::token::{TokenMaker, WeakSecret};
 use crate::uploads::{Sealer, SealerTiming, Uploads};
 
@@ -138,7 +140,7 @@ impl Server {
         if self.insecure_open {
             tracing::warn!("ANYONE who reaches this address may upload: --insecure-open is set");
         }
-        tokio::spawn(check_store(self.state.uploads.clone()));
+        tokio::spawn(check_stores(self.state.uploads.clone()));
         let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
         let sealer_stop = CancellationToken::new();
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
@@ -169,8 +171,12 @@ impl Server {
     }
 }
 
-/// Tells early what would otherwise fail at the first upload.
-async fn check_store(uploads: Uploads) {
+/// Tells early what would otherwise fail at the first upload. The server runs all the same: both may
+/// come up after it, and until then `/ready` keeps clients away.
+async fn check_stores(uploads: Uploads) {
+    if let Err(error) = uploads.sessions().ready().await {
+        tracing::error!(%error, "the session store does not answer: calls fail, and /ready says 503, until it does");
+    }
     if let Err(error) = uploads.storage().ready().await {
         tracing::error!(%error, "the bucket does not answer: uploads will fail until it does");
     }
@@ -185,13 +191,18 @@ fn token_maker(config: &Config) -> Result<TokenMaker, RunError> {
 }
 
 fn open_sessions(config: &Config) -> Result<Arc<dyn SessionStore>, RunError> {
-    match config.session_store {
+    match &config.session_store {
         SessionStoreKind::Memory => {
             tracing::warn!("sessions are kept in memory: they end with this process");
             Ok(Arc::new(MemorySessionStore::new()))
         }
         SessionStoreKind::Sqlite => {
             let store = SqliteSessionStore::open(config.data_dir.join("sessions.db"));
+            Ok(Arc::new(store.map_err(RunError::Sessions)?))
+        }
+        SessionStoreKind::Redis { address, key_prefix } => {
+            tracing::info!("sessions are kept in Redis at {address}, keys `{{{key_prefix}}}:…`");
+            let store = RedisSessionStore::open(address.clone(), key_prefix);
             Ok(Arc::new(store.map_err(RunError::Sessions)?))
         }
     }

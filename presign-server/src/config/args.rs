@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::LogFormat;
+use super::session_store::SessionStoreText;
 
 /// Flags and environment of the binary. Each may stand in `holdfast.yaml` under its name with
 /// underscores.
@@ -52,10 +53,16 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_S3_PROFILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3_profile: Option<String>,
-    /// Where sessions are kept: sqlite or memory [default: sqlite]
-    #[arg(long, env = "HOLDFAST_SESSION_STORE")]
+    /// Where sessions are kept: sqlite, memory, or for many replicas `redis://[user:password@]host[:port]/[database]`
+    /// (rediss:// for TLS); better in the environment than here, where other users of the machine can read
+    /// it [default: sqlite]
+    #[arg(long, env = "HOLDFAST_SESSION_STORE", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session_store: Option<String>,
+    pub session_store: Option<SessionStoreText>,
+    /// What keys in Redis begin with: servers of one prefix share their sessions [default: holdfast]
+    #[arg(long, env = "HOLDFAST_REDIS_KEY_PREFIX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis_key_prefix: Option<String>,
     /// Loopback address of the embedded store [default: 127.0.0.1:9000]
     #[arg(long, env = "HOLDFAST_EMBEDDED_S3_LISTEN")]
     #[serde(skip_serializing_if = "Option::is_none")]

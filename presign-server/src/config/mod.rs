@@ -2,9 +2,9 @@
 
 mod args;
 mod error;
+mod session_store;
 mod settings;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::uploads::UploadPolicy;
 
 pub use args::{Args, Environment};
 pub use error::ConfigError;
+pub use session_store::{SessionStoreKind, SessionStoreText};
 use settings::Settings;
 
 /// File of settings looked for where no `--config` names one.
@@ -79,15 +80,6 @@ pub enum StoreConfig {
     },
 }
 
-/// Where sessions are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionStoreKind {
-    /// In `sessions.db` in the data folder.
-    Sqlite,
-    /// In this process alone.
-    Memory,
-}
-
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -138,14 +130,5 @@ fn settings_file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
             reason: "there is no such file".to_owned(),
         }),
         None => Ok(Some(PathBuf::from(CONFIG_FILE)).filter(|path| path.is_file())),
-    }
-}
-
-impl fmt::Display for SessionStoreKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sqlite => "sqlite",
-            Self::Memory => "memory",
-        })
     }
 }

@@ -14,9 +14,11 @@ use upload_storage::StoreProfile;
 
 use super::args::Environment;
 use super::error::{ConfigError, value_error};
-use super::{Config, LogFormat, SessionStoreKind, StoreConfig};
+use super::session_store::SessionStoreText;
+use super::{Config, LogFormat, StoreConfig};
 use crate::http::access::AccessRules;
 use crate::key::is_prefix;
+use crate::store::REDIS_KEY_PREFIX_DEFAULT;
 use crate::uploads::UploadPolicy;
 
 /// Shortest life of a URL. Clients sign no further ahead than they will send before it ends, and ask
@@ -38,7 +40,8 @@ pub(super) struct Settings {
     s3_public_endpoint: Option<String>,
     s3_region: Option<String>,
     s3_profile: Option<String>,
-    session_store: String,
+    session_store: SessionStoreText,
+    redis_key_prefix: String,
     embedded_s3_listen: SocketAddr,
     embedded_s3_access_key: Option<String>,
     part_size_bytes: u64,
@@ -64,7 +67,8 @@ impl Default for Settings {
             s3_public_endpoint: None,
             s3_region: None,
             s3_profile: None,
-            session_store: "sqlite".to_owned(),
+            session_store: SessionStoreText::new("sqlite"),
+            redis_key_prefix: REDIS_KEY_PREFIX_DEFAULT.to_owned(),
             embedded_s3_listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
             embedded_s3_access_key: None,
             part_size_bytes: PART_SIZE_BYTES_DEFAULT,
@@ -86,7 +90,8 @@ impl Settings {
         let access = self.access()?;
         self.check_listen()?;
         self.check_sizes()?;
-        let session_store = session_store_kind(&self.session_store)?;
+        let token_secret = environment.token_secret.as_ref();
+        let session_store = self.session_store.read(&self.redis_key_prefix, token_secret)?;
         let store = self.store(environment.embedded_s3_secret_key)?;
         Ok(Config {
             listen: self.listen,
@@ -226,22 +231,4 @@ impl Settings {
 /// An empty setting is none.
 fn filled(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-fn session_store_kind(text: &str) -> Result<SessionStoreKind, ConfigError> {
-    match text {
-        "sqlite" => Ok(SessionStoreKind::Sqlite),
-        "memory" => Ok(SessionStoreKind::Memory),
-        // An address may hold a password: only its kind is repeated.
-        _ if text.starts_with("redis://") || text.starts_with("rediss://") => Err(value_error(
-            "session_store",
-            "redis://…",
-            "this build has no Redis store: use `sqlite` or `memory`",
-        )),
-        _ => Err(value_error(
-            "session_store",
-            text,
-            "expected `sqlite` or `memory`",
-        )),
-    }
 }

@@ -7,6 +7,7 @@ mod plain_store;
 mod process;
 mod protocol_document;
 mod redis_store;
+mod replicas;
 mod sealed_starts;
 mod session_stores;
 mod settings;

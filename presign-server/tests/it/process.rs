@@ -1,4 +1,5 @@
 //! The real binary: killed between calls, stopped gently, started wrongly.
+#![allow(unreachable_pub, reason = "the files beside it use some of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -11,9 +12,9 @@ use upload_protocol::{CompleteResponse, StartResponse};
 use uuid::Uuid;
 
 /// A running binary; killed when the test ends.
-struct Server {
-    child: Child,
-    url: String,
+pub struct Server {
+    pub child: Child,
+    pub url: String,
 }
 
 impl Drop for Server {
@@ -24,7 +25,7 @@ impl Drop for Server {
     }
 }
 
-fn command(data_dir: &Path, store_port: u16) -> Command {
+pub fn command(data_dir: &Path, store_port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_presign-server"));
     command
         .current_dir(data_dir)
@@ -38,12 +39,17 @@ fn command(data_dir: &Path, store_port: u16) -> Command {
 }
 
 fn start(data_dir: &Path, store_port: u16) -> Server {
+    start_with(data_dir, command(data_dir, store_port))
+}
+
+/// Starts the command and waits until it listens; its log goes to `log` in the folder.
+pub fn start_with(data_dir: &Path, mut command: Command) -> Server {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(data_dir.join("log"))
         .unwrap();
-    let mut child = command(data_dir, store_port).stderr(log).spawn().unwrap();
+    let mut child = command.stderr(log).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)
@@ -61,7 +67,7 @@ fn start(data_dir: &Path, store_port: u16) -> Server {
 }
 
 /// A port that was free a moment ago: the store must come back at the same one.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -69,7 +75,7 @@ fn free_port() -> u16 {
         .port()
 }
 
-async fn start_call(server: &Server, key: &str, body: &Value) -> StartResponse {
+pub async fn start_call(server: &Server, key: &str, body: &Value) -> StartResponse {
     let response = reqwest::Client::new()
         .post(format!("{}/api/upload-sessions", server.url))
         .header("idempotency-key", key)
@@ -81,7 +87,7 @@ async fn start_call(server: &Server, key: &str, body: &Value) -> StartResponse {
     response.json().await.unwrap()
 }
 
-async fn put_all(started: &StartResponse, bytes: &[u8]) {
+pub async fn put_all(started: &StartResponse, bytes: &[u8]) {
     for (part, piece) in started.parts.iter().zip(split(bytes, started.part_size_bytes)) {
         let mut request = reqwest::Client::new().put(part.url.expose()).body(piece.to_vec());
         for header in &part.headers {
@@ -91,7 +97,7 @@ async fn put_all(started: &StartResponse, bytes: &[u8]) {
     }
 }
 
-async fn status(server: &Server, started: &StartResponse) -> Value {
+pub async fn status(server: &Server, started: &StartResponse) -> Value {
     let response = reqwest::Client::new()
         .get(format!(
             "{}/api/upload-sessions/{}",
@@ -105,7 +111,7 @@ async fn status(server: &Server, started: &StartResponse) -> Value {
     response.json().await.unwrap()
 }
 
-async fn post(server: &Server, started: &StartResponse, path: &str, body: &Value) -> reqwest::Response {
+pub async fn post(server: &Server, started: &StartResponse, path: &str, body: &Value) -> reqwest::Response {
     reqwest::Client::new()
         .post(format!(
             "{}/api/upload-sessions/{}{path}",
@@ -263,16 +269,31 @@ type Case = (
 
 #[test]
 fn wrong_settings_are_refused_by_name_with_what_to_do() {
-    let cases: [Case; 10] = [
+    let cases: [Case; 13] = [
         (
             &["--session-store", "redis://:secret@x"],
             &[],
-            "this build has no Redis store",
+            "setting `HOLDFAST_TOKEN_SECRET` is not set: replicas that share a Redis must have one secret",
+        ),
+        (
+            &["--session-store", "redis://:secret@x/secret@"],
+            &[("HOLDFAST_TOKEN_SECRET", "0123456789abcdef")],
+            "setting `session_store` is a URL: it names no Redis: Invalid database number",
+        ),
+        (
+            &["--session-store", "mongodb://:secret@x"],
+            &[],
+            "begins with `mongodb://` where `redis://` or `rediss://` (TLS) is expected",
+        ),
+        (
+            &["--session-store", "redis://x", "--redis-key-prefix", "{a}"],
+            &[("HOLDFAST_TOKEN_SECRET", "0123456789abcdef")],
+            "setting `redis_key_prefix` is {a}",
         ),
         (
             &["--session-store", "mongo"],
             &[],
-            "expected `sqlite` or `memory`",
+            "expected `sqlite`, `memory` or a URL",
         ),
         (
             &["--embedded-s3-listen", "0.0.0.0:0"],

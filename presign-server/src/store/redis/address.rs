@@ -12,7 +12,7 @@ use url::Url;
 /// Neither [`Debug`](fmt::Debug) nor [`Display`](fmt::Display) shows user or password.
 #[derive(Clone)]
 pub struct RedisAddress {
-    pub(super) info: ConnectionInfo,
+    pub(super) info: Box<ConnectionInfo>,
     shown: String,
     tls: bool,
 }
@@ -91,7 +91,7 @@ impl FromStr for RedisAddress {
             })?;
         let tcp = TcpSettings::default().set_nodelay(true);
         Ok(Self {
-            info: info.set_tcp_settings(tcp),
+            info: Box::new(info.set_tcp_settings(tcp)),
             shown: shown.to_string(),
             tls,
         })
