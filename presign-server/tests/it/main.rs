@@ -3,6 +3,7 @@
 mod answers;
 mod attacks;
 mod complete_batch;
+mod cut_writes;
 mod plain_store;
 mod process;
 mod protocol_document;

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-use upload_protocol::{Crc64Nvme, MultipartUploadId, SignedPart, StartResponse};
+use upload_protocol::{Crc64Nvme, MultipartUploadId, SessionId, SignedPart, StartResponse};
 use upload_storage::{
     Capabilities, CompleteMultipart, Credentials, ListedPart, NewObject, ObjectStorage, PartToSign,
     S3Storage, S3StorageConfig, SharedCredentialsProvider, SignedPut, StorageError, StoreProfile,
@@ -106,6 +106,20 @@ impl World {
         Self::build(UploadPolicy::default(), profile, async |address| address).await
     }
 
+    /// With sessions kept elsewhere than in memory.
+    pub async fn with_sessions(sessions: Arc<dyn SessionStore>) -> Self {
+        let mut world = Self::start().await;
+        world.reopen(sessions);
+        world
+    }
+
+    /// As a new process is: another handle of the sessions, and nothing remembered beside.
+    pub fn reopen(&mut self, sessions: Arc<dyn SessionStore>) {
+        self.uploads = uploads(self.storage.clone(), sessions.clone(), UploadPolicy::default());
+        self.router = app(&self.uploads);
+        self.sessions = sessions;
+    }
+
     /// The store's address goes through `reach`, which may put something in front of it.
     pub async fn build(
         policy: UploadPolicy,
@@ -117,14 +131,9 @@ impl World {
         let address = reach(start_store(&folder, &stop).await).await;
         let storage = Arc::new(LossyStorage::new(connect(address, profile).await));
         let sessions: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::new());
-        let tokens = TokenMaker::new(&[7; 32]).unwrap();
-        let uploads = Uploads::builder(storage.clone(), sessions.clone(), tokens)
-            .policy(policy)
-            .build();
-        let mut access = AccessRules::of_listener(HOST.parse().unwrap());
-        access.allow_origin("https://app.example.com").unwrap();
+        let uploads = uploads(storage.clone(), sessions.clone(), policy);
         Self {
-            router: router(AppState::new(uploads.clone(), access)),
+            router: app(&uploads),
             uploads,
             storage,
             sessions,
@@ -230,6 +239,14 @@ impl World {
         put.body(bytes.to_vec().into()).send().await.unwrap();
     }
 
+    /// Keys of all objects there are.
+    pub async fn all_keys(&self) -> Vec<String> {
+        let list = self.client().list_objects_v2().bucket("holdfast");
+        let listed = list.send().await.unwrap();
+        let keys = listed.contents().iter().filter_map(|object| object.key());
+        keys.map(str::to_owned).collect()
+    }
+
     fn client(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
@@ -255,13 +272,13 @@ impl World {
 
     /// Waits until the session is kept in a state.
     pub async fn wait_for_state(&self, started: &StartResponse, state: StateKind) {
+        self.wait_for_state_of(started.upload_session_id, state).await;
+    }
+
+    /// The same by the session's id.
+    pub async fn wait_for_state_of(&self, id: SessionId, state: StateKind) {
         for _ in 0..250 {
-            let found = self
-                .sessions
-                .get(started.upload_session_id)
-                .await
-                .unwrap()
-                .unwrap();
+            let found = self.sessions.get(id).await.unwrap().unwrap();
             if found.session.state.kind() == state {
                 return;
             }
@@ -287,6 +304,17 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn uploads(storage: Arc<LossyStorage>, sessions: Arc<dyn SessionStore>, policy: UploadPolicy) -> Uploads {
+    let tokens = TokenMaker::new(&[7; 32]).unwrap();
+    Uploads::builder(storage, sessions, tokens).policy(policy).build()
+}
+
+fn app(uploads: &Uploads) -> Router {
+    let mut access = AccessRules::of_listener(HOST.parse().unwrap());
+    access.allow_origin("https://app.example.com").unwrap();
+    router(AppState::new(uploads.clone(), access))
 }
 
 pub fn start_body(name: &str, bytes: &[u8]) -> Value {
