@@ -53,6 +53,7 @@ impl From<StorageError> for UploadError {
             StorageError::SizeMismatch { .. } => ErrorCode::SizeMismatch,
             StorageError::ChecksumMismatch { .. } => ErrorCode::ChecksumMismatch,
             StorageError::Unavailable { .. } => ErrorCode::StoreUnavailable,
+            StorageError::Source { .. } => ErrorCode::InvalidRequest,
             StorageError::Refused { .. } | StorageError::Credentials { .. } => ErrorCode::StoreRefused,
             // Keys and headers are made here: one that can't be signed is this server's fault.
             _ => ErrorCode::Internal,

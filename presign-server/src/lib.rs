@@ -1,6 +1,6 @@
 //! The server of Holdfast: starts upload sessions, signs part URLs, completes what clients have sent.
 //!
-//! No byte of a file passes through it, no key and no multipart upload id is ever read from a client,
+//! No byte of a file passes through it but those of relayed parts, none of which it keeps; no key and no multipart upload id is ever read from a client,
 //! and it keeps nothing in memory that another process or the next start would miss.
 //!
 //! Mount [`router`] in an own axum app, or run the binary. In layers, each knowing only those below:
@@ -27,4 +27,4 @@ pub use error::{Result, UploadError};
 pub use http::access::{AccessRuleError, AccessRules};
 pub use routes::{AppState, router};
 pub use token::{TOKEN_SECRET_LENGTH_BYTES_MIN, TokenMaker, WeakSecret};
-pub use uploads::{Sealer, SealerTiming, UploadPolicy, Uploads, UploadsBuilder};
+pub use uploads::{RelayCall, RelayLimits, Sealer, SealerTiming, UploadPolicy, Uploads, UploadsBuilder};

@@ -113,6 +113,7 @@ impl Server {
         let (storage, embedded) = open_storage(&config).await?;
         let uploads = Uploads::builder(Arc::new(storage), sessions, tokens)
             .policy(config.policy)
+            .relay(config.relay)
             .build();
         let mut state = AppState::new(uploads, config.access);
         state.request_timeout = config.request_timeout;

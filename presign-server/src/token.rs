@@ -52,6 +52,15 @@ impl TokenMaker {
         UploadToken::new(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
 
+    /// A key for one purpose, the same at every replica with this secret; who knows it knows neither
+    /// the secret nor a token. Labels are this crate's own, none of them 20 bytes long, as what tokens
+    /// are made of is.
+    pub(crate) fn derive(&self, label: &'static str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        mac.update(label.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
     /// Whether a token is the session's, in a time that tells nothing about it.
     pub fn is_valid(&self, token: &str, id: SessionId, generation: u32) -> bool {
         let expected = self.make(id, generation);

@@ -350,6 +350,7 @@ impl Upload {
                 .then(|| self.parts.combined_crc())
                 .flatten(),
             parts: parts.collect(),
+            relay: false,
         }
     }
 

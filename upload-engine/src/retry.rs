@@ -146,7 +146,9 @@ pub(crate) fn classify_call(failure: &Failure) -> CallVerdict {
         ErrorCode::SessionCompleted
         | ErrorCode::PartsMissing
         | ErrorCode::SizeMismatch
-        | ErrorCode::ChecksumMismatch => CallVerdict::AskSession,
+        | ErrorCode::ChecksumMismatch
+        // No control call has a grant: whoever sends by one asks for the next.
+        | ErrorCode::RelayGrantRefused => CallVerdict::AskSession,
         // Another call is at work, or another build answers: both pass.
         ErrorCode::SessionBusy | ErrorCode::RouteNotFound | ErrorCode::MethodNotAllowed => {
             CallVerdict::Backoff { retry_after_ms }

@@ -48,6 +48,7 @@ impl Upload {
                     checksum_crc64nvme: self.parts.get(*part).crc,
                 })
                 .collect(),
+            relay: false,
         };
         let action = Action::Call {
             upload: self.id,

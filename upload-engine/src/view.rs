@@ -65,11 +65,7 @@ impl Upload {
             Phase::Cancelling | Phase::Cancelled => UploadStatus::Cancelled,
             _ if self.needs_file() => UploadStatus::NeedsFile,
             _ if self.paused => UploadStatus::Paused,
-            Phase::Preparing
-            | Phase::Starting
-            | Phase::Fetching
-            | Phase::Discarding
-            | Phase::Completing
+            Phase::Preparing | Phase::Starting | Phase::Fetching | Phase::Discarding | Phase::Completing
                 if server_fails =>
             {
                 return (UploadStatus::Waiting, network(self.control.waits_for()));

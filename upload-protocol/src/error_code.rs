@@ -47,6 +47,9 @@ error_codes! {
     Unauthorized = ("unauthorized", 401, "Credentials missing or wrong"),
     /// The `Upload-Token` is missing or not this session's. Retry: never.
     TokenRefused = ("token_refused", 403, "Upload token missing or not this session's"),
+    /// The relay's grant is forged, expired, used up, or another part's. Retry: with a fresh one, by
+    /// asking for the part's URL anew.
+    RelayGrantRefused = ("relay_grant_refused", 403, "Relay grant refused"),
     /// A page of another origin called, and that origin is on no list. Retry: never.
     OriginRefused = ("origin_refused", 403, "Origin not allowed to call"),
     /// The request named a host this server doesn't answer for. Retry: never.
@@ -84,6 +87,8 @@ error_codes! {
     /// The object store refused for good: wrong credentials, no such bucket. Retry: after a back-off,
     /// since an operator can mend it.
     StoreRefused = ("store_refused", 502, "Object store refused"),
+    /// The server relays as many parts as it may, or none. Retry: after a back-off.
+    RelayUnavailable = ("relay_unavailable", 503, "No relay free"),
     /// The session store did not answer. Retry: after a back-off.
     SessionStoreUnavailable = ("session_store_unavailable", 503, "Session store unavailable"),
     /// The client's unfinished uploads would have more bytes together than it may. Retry: after a

@@ -26,7 +26,7 @@ pub use ids::{
 };
 pub use layout::{ByteRange, LayoutError, PartLayout};
 pub use wire::{
-    ChecksumAlgorithm, CompleteRequest, CompleteResponse, HashedPart, Problem, SealRequest, SealResponse,
-    SessionResponse, SessionStatus, SignPartsRequest, SignPartsResponse, SignedHeader, SignedPart,
-    StartRequest, StartResponse, StoredPart, UploadMode,
+    ChecksumAlgorithm, CompleteRequest, CompleteResponse, HashedPart, Problem, RelayResponse, SealRequest,
+    SealResponse, SessionResponse, SessionStatus, SignPartsRequest, SignPartsResponse, SignedHeader,
+    SignedPart, StartRequest, StartResponse, StoredPart, UploadMode,
 };

@@ -40,6 +40,9 @@ pub struct StartRequest {
     /// server's layout gives it is passed over without an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<HashedPart>,
+    /// Each part answered is to have a [`relay_url`](SignedPart::relay_url) too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relay: bool,
 }
 
 /// The answer to a start. The same for every call with the same key but for fresh URLs.
@@ -121,6 +124,10 @@ pub struct SignedPart {
     pub headers: Vec<SignedHeader>,
     /// Seconds from the answer until the URL is refused.
     pub expires_in_seconds: u32,
+    /// Where to POST the bytes instead, once, for clients that can't reach the store: path and query,
+    /// relative to the server. Only where it was asked for and the server relays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_url: Option<PresignedUrl>,
 }
 
 /// A header that a signed URL demands.
@@ -139,6 +146,9 @@ pub struct SignedHeader {
 pub struct SignPartsRequest {
     /// 1 to 1,000 parts.
     pub parts: Vec<HashedPart>,
+    /// Each part is to have a [`relay_url`](SignedPart::relay_url) too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relay: bool,
 }
 
 /// The URLs that were asked for, in the same order.
@@ -147,6 +157,19 @@ pub struct SignPartsRequest {
 pub struct SignPartsResponse {
     /// One for each part of the request.
     pub parts: Vec<SignedPart>,
+}
+
+/// `POST /api/upload-sessions/{id}/parts/{n}/relay?grant=…`: the part is at the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayResponse {
+    /// The part.
+    pub part_number: PartNumber,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its `ETag`, quotes included, where the store told one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// `GET /api/upload-sessions/{id}`: the truth about a session.

@@ -62,6 +62,12 @@ pub enum StorageError {
         /// The store's words.
         message: String,
     },
+    /// The bytes to send ended early, by no fault of the store. Retry: never with the same stream.
+    #[error("the bytes of the part ended early: {message}")]
+    Source {
+        /// What their source said.
+        message: String,
+    },
     /// No answer, or one that says "later". Retry: after a back-off.
     #[error("{action}: the store is unavailable: {message}")]
     Unavailable {
@@ -100,7 +106,8 @@ impl StorageError {
             | Self::NoSuchUpload
             | Self::KeyTaken { .. }
             | Self::SizeMismatch { .. }
-            | Self::ChecksumMismatch { .. } => Retry::Never,
+            | Self::ChecksumMismatch { .. }
+            | Self::Source { .. } => Retry::Never,
             Self::PartsChanged { .. }
             | Self::Unavailable { .. }
             | Self::Refused { .. }

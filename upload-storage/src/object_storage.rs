@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
 use upload_protocol::{Crc64Nvme, MultipartUploadId, PartNumber, PresignedUrl, SignedHeader};
 
 use crate::capabilities::Capabilities;
@@ -53,6 +56,28 @@ pub trait ObjectStorage: Send + Sync + fmt::Debug {
         object: &NewObject,
         part: &PartToSign,
     ) -> Result<SignedPut, StorageError>;
+
+    /// Sends one part, or the whole object by one PUT that refuses to overwrite, from a stream; answers
+    /// the `ETag` where the store told one.
+    ///
+    /// Only exactly the declared bytes become a part, whatever the store checks: they are counted and
+    /// hashed on the way, and the last of them are held back until number and checksum are right. Memory
+    /// is that of a few pieces of the stream, however long the part. Nothing is repeated: the stream is
+    /// used up.
+    ///
+    /// # Errors
+    /// [`StorageError::SizeMismatch`] and [`StorageError::ChecksumMismatch`] for other bytes than
+    /// declared; [`StorageError::Source`] when the stream fails; [`StorageError::KeyTaken`] when another
+    /// object is at the key. After none of them is anything of the part at the store.
+    /// # Cancellation
+    /// The store sees a request cut off, and keeps nothing of it.
+    async fn put_part(
+        &self,
+        now: SystemTime,
+        target: PutTarget<'_>,
+        part: &PartToSign,
+        source: PartStream,
+    ) -> Result<Option<String>, StorageError>;
 
     /// All parts the store holds, by number, over all pages.
     ///
@@ -111,6 +136,31 @@ pub struct PartToSign {
     pub size_bytes: u64,
     /// Checksum of those bytes; without it any bytes of that number are taken.
     pub checksum_crc64nvme: Option<Crc64Nvme>,
+}
+
+/// What [`ObjectStorage::put_part`] writes.
+#[derive(Debug, Clone, Copy)]
+pub enum PutTarget<'a> {
+    /// A part of a multipart upload.
+    Part {
+        /// The upload's key.
+        key: &'a str,
+        /// The upload.
+        upload_id: &'a MultipartUploadId,
+    },
+    /// The whole object.
+    Object(&'a NewObject),
+}
+
+/// A part's bytes on their way, in pieces of any size.
+pub type PartStream = Pin<Box<dyn Stream<Item = Result<Bytes, SourceError>> + Send>>;
+
+/// A stream of bytes failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// Why.
+    pub message: String,
 }
 
 /// A signed URL and what must be sent with it.

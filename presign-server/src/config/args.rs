@@ -92,6 +92,10 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_REQUEST_TIMEOUT_SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_timeout_seconds: Option<u64>,
+    /// Parts relayed to the store at once for clients that can't reach it; 0 relays none [default: 64]
+    #[arg(long, env = "HOLDFAST_RELAY_CONCURRENCY_MAX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay_concurrency_max: Option<usize>,
     /// First part of every key [default: uploads]
     #[arg(long, env = "HOLDFAST_KEY_PREFIX")]
     #[serde(skip_serializing_if = "Option::is_none")]

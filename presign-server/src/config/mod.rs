@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use upload_storage::StoreProfile;
 
 use crate::http::access::AccessRules;
-use crate::uploads::UploadPolicy;
+use crate::uploads::{RelayLimits, UploadPolicy};
 
 pub use args::{Args, Environment};
 pub use error::ConfigError;
@@ -44,6 +44,8 @@ pub struct Config {
     pub token_secret: Option<SecretString>,
     /// What uploads may be.
     pub policy: UploadPolicy,
+    /// How much is relayed.
+    pub relay: RelayLimits,
     /// Who may ask.
     pub access: AccessRules,
     /// How long a call may take.

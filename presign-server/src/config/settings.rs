@@ -19,7 +19,7 @@ use super::{Config, LogFormat, StoreConfig};
 use crate::http::access::AccessRules;
 use crate::key::is_prefix;
 use crate::store::REDIS_KEY_PREFIX_DEFAULT;
-use crate::uploads::UploadPolicy;
+use crate::uploads::{RelayLimits, UploadPolicy};
 
 /// Shortest life of a URL. Clients sign no further ahead than they will send before it ends, and ask
 /// anew for what ended: short lives cost calls and no upload.
@@ -28,6 +28,9 @@ const URL_LIFETIME_SECONDS_MIN: u32 = 2;
 /// How much longer than a signed URL a session must live without a call. Leases are written hourly at
 /// most, so a URL may be signed an hour after the last renewal; the second hour is for its last PUT.
 const LEASE_MARGIN_SECONDS: u64 = 7200;
+
+/// Most parts relayed at once: each holds two connections and a megabyte or two.
+const RELAY_CONCURRENCY_MAX: usize = 10_000;
 
 /// Everything as it is read, before it is checked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +52,7 @@ pub(super) struct Settings {
     url_lifetime_seconds: u32,
     lease_seconds: u64,
     request_timeout_seconds: u64,
+    relay_concurrency_max: usize,
     key_prefix: String,
     allowed_host: Vec<String>,
     cors_allowed_origin: Vec<String>,
@@ -76,6 +80,7 @@ impl Default for Settings {
             url_lifetime_seconds: 3600,
             lease_seconds: policy.lease.as_secs(),
             request_timeout_seconds: 60,
+            relay_concurrency_max: RelayLimits::default().concurrency_max,
             key_prefix: policy.key_prefix,
             allowed_host: Vec::new(),
             cors_allowed_origin: Vec::new(),
@@ -106,6 +111,10 @@ impl Settings {
                 url_lifetime: Duration::from_secs(self.url_lifetime_seconds.into()),
                 lease: Duration::from_secs(self.lease_seconds),
                 key_prefix: self.key_prefix,
+            },
+            relay: RelayLimits {
+                concurrency_max: self.relay_concurrency_max,
+                ..RelayLimits::default()
             },
             access,
             request_timeout: Duration::from_secs(self.request_timeout_seconds),
@@ -215,6 +224,13 @@ impl Settings {
                 "request_timeout_seconds",
                 &self.request_timeout_seconds.to_string(),
                 "expected 1 to 3600 seconds",
+            ));
+        }
+        if self.relay_concurrency_max > RELAY_CONCURRENCY_MAX {
+            return Err(value_error(
+                "relay_concurrency_max",
+                &self.relay_concurrency_max.to_string(),
+                &format!("expected at most {RELAY_CONCURRENCY_MAX}; 0 relays none"),
             ));
         }
         if !is_prefix(&self.key_prefix) {

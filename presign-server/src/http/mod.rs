@@ -5,3 +5,4 @@ pub(crate) mod caller;
 pub(crate) mod extract;
 pub(crate) mod observe;
 pub(crate) mod problem;
+pub(crate) mod relayed;

@@ -3,12 +3,15 @@
 use std::any::Any;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use upload_protocol::{ErrorCode, Problem};
 
 use crate::error::UploadError;
+
+/// Said with a 503: long enough for a restart, short enough for a person who waits.
+const RETRY_AFTER_SECONDS: u32 = 5;
 
 impl IntoResponse for UploadError {
     /// The body is written on the way out, where the request's id is known: mount
@@ -18,10 +21,25 @@ impl IntoResponse for UploadError {
         let mut response = status
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             .into_response();
+        if let Some(seconds) = retry_after_seconds(self.code) {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
             .extensions_mut()
             .insert(PendingProblem(self.to_problem()));
         response
+    }
+}
+
+/// How long to leave alone what is not available now.
+fn retry_after_seconds(code: ErrorCode) -> Option<u32> {
+    match code {
+        ErrorCode::StoreUnavailable | ErrorCode::SessionStoreUnavailable | ErrorCode::RelayUnavailable => {
+            Some(RETRY_AFTER_SECONDS)
+        }
+        _ => None,
     }
 }
 

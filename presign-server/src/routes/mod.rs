@@ -2,6 +2,7 @@
 
 mod health;
 mod page;
+mod relay;
 mod sessions;
 
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub fn router(state: AppState) -> Router {
             get(sessions::status).delete(sessions::abort),
         )
         .route("/upload-sessions/{id}/parts", post(sessions::sign_parts))
+        .route("/upload-sessions/{id}/parts/{number}/relay", post(relay::relay))
         .route("/upload-sessions/{id}/seal", post(sessions::seal))
         .route("/upload-sessions/{id}/complete", post(sessions::complete))
         .fallback(route_not_found)

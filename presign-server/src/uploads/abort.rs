@@ -10,7 +10,7 @@ use crate::session::{Session, SessionState};
 use crate::store::Versioned;
 
 /// How long a PUT that began just before its URL expired may take, the clocks' difference included.
-const LAST_PUT_MAX: Duration = Duration::from_hours(1);
+pub(super) const LAST_PUT_MAX: Duration = Duration::from_hours(1);
 
 /// How an attempt to abort went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

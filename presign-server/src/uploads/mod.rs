@@ -3,7 +3,9 @@
 mod abort;
 mod complete;
 mod forget;
+mod grant;
 mod locks;
+mod relay;
 mod sealer;
 mod sign;
 mod start;
@@ -23,9 +25,11 @@ use crate::session::{Session, SessionState};
 use crate::store::{SessionStore, SessionStoreError, Versioned};
 use crate::token::TokenMaker;
 
+pub use relay::{RelayCall, RelayLimits};
 pub use sealer::{Sealer, SealerTiming};
 
 use locks::SessionLocks;
+use relay::Relays;
 
 /// Times an update is tried again after somebody else's came first.
 const UPDATE_ATTEMPTS_MAX: u32 = 8;
@@ -82,6 +86,7 @@ struct Inner {
     tokens: TokenMaker,
     policy: UploadPolicy,
     locks: SessionLocks,
+    relays: Relays,
     /// Sessions that the sealer has something to do for.
     waking: broadcast::Sender<(SessionId, Wake)>,
 }
@@ -106,6 +111,13 @@ impl UploadsBuilder {
     #[must_use]
     pub fn policy(mut self, policy: UploadPolicy) -> Self {
         self.inner.policy = policy;
+        self
+    }
+
+    /// How much is relayed.
+    #[must_use]
+    pub fn relay(mut self, limits: RelayLimits) -> Self {
+        self.inner.relays = Relays::new(&self.inner.tokens, limits);
         self
     }
 
@@ -137,6 +149,7 @@ impl Uploads {
                 storage,
                 sessions,
                 clock: Arc::new(SystemClock),
+                relays: Relays::new(&tokens, RelayLimits::default()),
                 tokens,
                 policy: UploadPolicy::default(),
                 locks: SessionLocks::default(),

@@ -27,7 +27,7 @@ impl Uploads {
             check_part(&found.session, part)?;
         }
         let found = self.renew(found).await;
-        let parts = self.sign(&found.session, &request.parts).await?;
+        let parts = self.sign(&found.session, &request.parts, request.relay).await?;
         if matches!(found.session.state, SessionState::Sealed { .. }) {
             self.wake(found.session.id, Wake::Later);
         }
@@ -35,7 +35,12 @@ impl Uploads {
     }
 
     /// Signs parts that were checked before.
-    pub(super) async fn sign(&self, session: &Session, parts: &[HashedPart]) -> Result<Vec<SignedPart>> {
+    pub(super) async fn sign(
+        &self,
+        session: &Session,
+        parts: &[HashedPart],
+        relay: bool,
+    ) -> Result<Vec<SignedPart>> {
         let to_sign: Vec<PartToSign> = parts
             .iter()
             .map(|part| PartToSign {
@@ -67,11 +72,16 @@ impl Uploads {
                 signed
             }
         };
-        let parts = to_sign.iter().zip(signed).map(|(part, signed)| SignedPart {
+        let parts = parts.iter().zip(signed).map(|(part, signed)| SignedPart {
             part_number: part.part_number,
             url: signed.url,
             headers: signed.headers,
             expires_in_seconds: signed.expires_in_seconds,
+            relay_url: if relay {
+                self.relay_url(session, part, signed.expires_in_seconds)
+            } else {
+                None
+            },
         });
         Ok(parts.collect())
     }

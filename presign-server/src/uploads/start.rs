@@ -206,7 +206,7 @@ impl Uploads {
             });
             plain.collect()
         };
-        self.sign(session, &parts).await
+        self.sign(session, &parts, request.relay).await
     }
 
     fn start_response(&self, session: &Session, parts: Vec<SignedPart>) -> StartResponse {

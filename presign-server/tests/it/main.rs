@@ -8,6 +8,8 @@ mod plain_store;
 mod process;
 mod protocol_document;
 mod redis_store;
+mod relay;
+mod relay_process;
 mod replicas;
 mod sealed_starts;
 mod session_stores;

@@ -269,7 +269,12 @@ type Case = (
 
 #[test]
 fn wrong_settings_are_refused_by_name_with_what_to_do() {
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
+        (
+            &["--relay-concurrency-max", "10001"],
+            &[],
+            "setting `relay_concurrency_max` is 10001: expected at most 10000",
+        ),
         (
             &["--session-store", "redis://:secret@x"],
             &[],

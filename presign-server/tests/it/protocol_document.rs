@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upload_protocol::{
     CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, Problem,
-    SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse, StartBatchRequest,
-    StartBatchResponse, StartRequest, StartResponse,
+    RelayResponse, SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
+    StartBatchRequest, StartBatchResponse, StartRequest, StartResponse,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
@@ -53,6 +53,7 @@ fn check(name: &str, json: &str) {
         "StartBatchResponse" => same::<StartBatchResponse>(json),
         "SignPartsRequest" => same::<SignPartsRequest>(json),
         "SignPartsResponse" => same::<SignPartsResponse>(json),
+        "RelayResponse" => same::<RelayResponse>(json),
         "SessionResponse" => same::<SessionResponse>(json),
         "SealRequest" => same::<SealRequest>(json),
         "SealResponse" => same::<SealResponse>(json),

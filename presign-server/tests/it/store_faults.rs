@@ -13,7 +13,7 @@ use upload_testkit::proxy::{Proxy, ProxyOptions};
 const ATTEMPTS: u32 = 3;
 
 /// A world whose store is reached through a proxy.
-async fn proxied() -> (World, Proxy) {
+pub(crate) async fn proxied() -> (World, Proxy) {
     let mut proxy = None;
     let world = World::build(UploadPolicy::default(), StoreProfile::Embedded, async |target| {
         let any = "127.0.0.1:0".parse().unwrap();

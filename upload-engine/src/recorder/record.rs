@@ -528,6 +528,7 @@ fn signed_parts(urls: Vec<(u32, u32)>) -> Result<Vec<SignedPart>, Broken> {
             url: redact::url(),
             headers: Vec::new(),
             expires_in_seconds,
+            relay_url: None,
         })
     };
     urls.into_iter().map(signed).collect()

@@ -293,6 +293,7 @@ impl Host {
                 url: PresignedUrl::new("http://store/part?X-Amz-Signature=s"),
                 headers: Vec::new(),
                 expires_in_seconds: self.url_lifetime_seconds,
+                relay_url: None,
             })
             .collect()
     }

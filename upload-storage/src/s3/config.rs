@@ -66,6 +66,14 @@ impl S3StorageConfig {
         }
     }
 
+    /// Where this process finds the bucket.
+    pub(super) fn own_address(&self, region: &str) -> Result<BucketAddress, AddressError> {
+        match &self.endpoint {
+            Some(endpoint) => BucketAddress::of_endpoint(endpoint, &self.bucket),
+            None => Ok(BucketAddress::of_aws(region, &self.bucket)),
+        }
+    }
+
     /// What the environment says, with what this configuration says over it.
     pub(super) async fn load(&self) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());

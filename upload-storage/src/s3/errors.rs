@@ -38,7 +38,7 @@ pub(super) fn is_not_found<E>(error: &SdkError<E>) -> bool {
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
-fn from_code(action: &'static str, status: u16, code: &str, message: &str) -> StorageError {
+pub(super) fn from_code(action: &'static str, status: u16, code: &str, message: &str) -> StorageError {
     let message = shortened(message);
     match code {
         "NoSuchUpload" => StorageError::NoSuchUpload,
@@ -78,7 +78,7 @@ fn unavailable(action: &'static str, status: u16, code: &str, message: &str) -> 
     }
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let printable = text.chars().filter(|char| !char.is_control());
     printable.take(MESSAGE_LENGTH_MAX).collect()
 }

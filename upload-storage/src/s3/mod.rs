@@ -4,6 +4,8 @@ mod complete;
 mod config;
 mod credentials;
 mod errors;
+mod exact;
+mod put;
 
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +20,8 @@ use crate::address::{AddressError, BucketAddress};
 use crate::capabilities::Capabilities;
 use crate::error::StorageError;
 use crate::object_storage::{
-    CompleteMultipart, ListedPart, NewObject, ObjectStorage, PartToSign, SignedPut, StoredObject,
+    CompleteMultipart, ListedPart, NewObject, ObjectStorage, PartStream, PartToSign, PutTarget, SignedPut,
+    StoredObject,
 };
 use crate::signing::{check_object, sign_object, sign_parts};
 use credentials::SigningContexts;
@@ -36,6 +39,7 @@ pub struct S3Storage {
     client: Client,
     bucket: String,
     address: BucketAddress,
+    sender: put::PartSender,
     capabilities: Capabilities,
     signing: SigningContexts,
 }
@@ -55,6 +59,7 @@ impl S3Storage {
         Ok(Self {
             client: Client::from_conf(config.client_config(&sdk)),
             address: config.public_address(&region)?,
+            sender: put::PartSender::new(config.own_address(&region)?),
             bucket: config.bucket,
             capabilities: config.capabilities,
             signing: SigningContexts::new(sdk.credentials_provider(), region),
@@ -193,10 +198,7 @@ impl ObjectStorage for S3Storage {
         if self.capabilities.checksum {
             return sign(parts);
         }
-        let without_checksum = parts.iter().map(|part| PartToSign {
-            checksum_crc64nvme: None,
-            ..*part
-        });
+        let without_checksum = parts.iter().map(without_checksum);
         sign(&without_checksum.collect::<Vec<_>>())
     }
 
@@ -209,6 +211,16 @@ impl ObjectStorage for S3Storage {
     ) -> Result<SignedPut, StorageError> {
         let context = self.signing.at(now).await?;
         sign_object(&context, &self.address, now, lifetime, object, part)
+    }
+
+    async fn put_part(
+        &self,
+        now: SystemTime,
+        target: PutTarget<'_>,
+        part: &PartToSign,
+        source: PartStream,
+    ) -> Result<Option<String>, StorageError> {
+        self.send_part(now, target, part, source).await
     }
 
     async fn list_parts(
@@ -293,5 +305,13 @@ impl ObjectStorage for S3Storage {
     async fn ready(&self) -> Result<(), StorageError> {
         let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
         answer.map(drop).map_err(|error| from_sdk("HeadBucket", &error))
+    }
+}
+
+/// The same part for a store that keeps no checksums.
+fn without_checksum(part: &PartToSign) -> PartToSign {
+    PartToSign {
+        checksum_crc64nvme: None,
+        ..*part
     }
 }

@@ -181,6 +181,7 @@ impl Backend {
             url,
             headers: Vec::new(),
             expires_in_seconds: self.url_lifetime_s,
+            relay_url: None,
         })
     }
 

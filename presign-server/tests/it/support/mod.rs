@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use presign_server::session::{Session, StateKind};
 use presign_server::store::{MemorySessionStore, SessionStore};
 use presign_server::{
-    AccessRules, AppState, Sealer, SealerTiming, TokenMaker, UploadPolicy, Uploads, router,
+    AccessRules, AppState, Sealer, SealerTiming, TokenMaker, UploadPolicy, Uploads, UploadsBuilder, router,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use upload_protocol::{Crc64Nvme, MultipartUploadId, SessionId, SignedPart, StartResponse};
 use upload_storage::{
-    Capabilities, CompleteMultipart, Credentials, ListedPart, NewObject, ObjectStorage, PartToSign,
-    S3Storage, S3StorageConfig, SharedCredentialsProvider, SignedPut, StorageError, StoreProfile,
-    StoredObject,
+    Capabilities, CompleteMultipart, Credentials, ListedPart, NewObject, ObjectStorage, PartStream,
+    PartToSign, PutTarget, S3Storage, S3StorageConfig, SharedCredentialsProvider, SignedPut, StorageError,
+    StoreProfile, StoredObject,
 };
 use uuid::Uuid;
 
@@ -115,7 +115,7 @@ impl World {
 
     /// As a new process is: another handle of the sessions, and nothing remembered beside.
     pub fn reopen(&mut self, sessions: Arc<dyn SessionStore>) {
-        self.uploads = uploads(self.storage.clone(), sessions.clone(), UploadPolicy::default());
+        self.uploads = builder(self.storage.clone(), sessions.clone()).build();
         self.router = app(&self.uploads);
         self.sessions = sessions;
     }
@@ -126,12 +126,25 @@ impl World {
         profile: StoreProfile,
         reach: impl AsyncFnOnce(SocketAddr) -> SocketAddr,
     ) -> Self {
+        Self::assemble(profile, reach, |uploads| uploads.policy(policy)).await
+    }
+
+    /// Uploads as the test sets them up.
+    pub async fn set_up(uploads: impl FnOnce(UploadsBuilder) -> UploadsBuilder) -> Self {
+        Self::assemble(StoreProfile::Embedded, async |address| address, uploads).await
+    }
+
+    async fn assemble(
+        profile: StoreProfile,
+        reach: impl AsyncFnOnce(SocketAddr) -> SocketAddr,
+        set_up: impl FnOnce(UploadsBuilder) -> UploadsBuilder,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
         let address = reach(start_store(&folder, &stop).await).await;
         let storage = Arc::new(LossyStorage::new(connect(address, profile).await));
         let sessions: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::new());
-        let uploads = uploads(storage.clone(), sessions.clone(), policy);
+        let uploads = set_up(builder(storage.clone(), sessions.clone())).build();
         Self {
             router: app(&uploads),
             uploads,
@@ -306,9 +319,8 @@ impl Drop for World {
     }
 }
 
-fn uploads(storage: Arc<LossyStorage>, sessions: Arc<dyn SessionStore>, policy: UploadPolicy) -> Uploads {
-    let tokens = TokenMaker::new(&[7; 32]).unwrap();
-    Uploads::builder(storage, sessions, tokens).policy(policy).build()
+fn builder(storage: Arc<LossyStorage>, sessions: Arc<dyn SessionStore>) -> UploadsBuilder {
+    Uploads::builder(storage, sessions, TokenMaker::new(&[7; 32]).unwrap())
 }
 
 fn app(uploads: &Uploads) -> Router {
@@ -457,6 +469,15 @@ impl ObjectStorage for LossyStorage {
         part: &PartToSign,
     ) -> Result<SignedPut, StorageError> {
         self.inner.presign_single(now, lifetime, object, part).await
+    }
+    async fn put_part(
+        &self,
+        now: SystemTime,
+        target: PutTarget<'_>,
+        part: &PartToSign,
+        source: PartStream,
+    ) -> Result<Option<String>, StorageError> {
+        self.inner.put_part(now, target, part, source).await
     }
     async fn list_parts(&self, key: &str, id: &MultipartUploadId) -> Result<Vec<ListedPart>, StorageError> {
         self.looks.fetch_add(1, Ordering::SeqCst);
