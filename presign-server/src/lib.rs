@@ -14,6 +14,7 @@ mod content;
 mod error;
 mod http;
 mod key;
+pub mod receipt;
 mod routes;
 pub mod run;
 mod secrets;

@@ -114,6 +114,7 @@ impl Server {
         let uploads = Uploads::builder(Arc::new(storage), sessions, tokens)
             .policy(config.policy)
             .relay(config.relay)
+            .receipt_issuer(config.receipt_issuer)
             .build();
         let mut state = AppState::new(uploads, config.access);
         state.request_timeout = config.request_timeout;

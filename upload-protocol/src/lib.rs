@@ -11,6 +11,7 @@ mod error_code;
 mod ids;
 mod layout;
 pub mod limits;
+mod receipt;
 mod wire;
 
 pub use batch::{
@@ -25,6 +26,7 @@ pub use ids::{
     PresignedUrl, SessionId, UploadToken,
 };
 pub use layout::{ByteRange, LayoutError, PartLayout};
+pub use receipt::Receipt;
 pub use wire::{
     ChecksumAlgorithm, CompleteRequest, CompleteResponse, HashedPart, Problem, RelayResponse, SealRequest,
     SealResponse, SessionResponse, SessionStatus, SignPartsRequest, SignPartsResponse, SignedHeader,

@@ -278,6 +278,10 @@ pub struct CompleteResponse {
     pub checksum_crc64nvme: Option<Crc64Nvme>,
     /// When the server saw it complete, RFC 3339 in UTC.
     pub completed_at: String,
+    /// The same, signed: the claims are those of a [`Receipt`](crate::Receipt). An older server gives
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
 }
 
 /// An error answer, `application/problem+json`.

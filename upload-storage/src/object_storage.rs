@@ -22,6 +22,9 @@ pub trait ObjectStorage: Send + Sync + fmt::Debug {
     /// What the store can do. Never changes.
     fn capabilities(&self) -> Capabilities;
 
+    /// The bucket's name.
+    fn bucket(&self) -> &str;
+
     /// Scheme, host and port that the signed URLs name, such as `https://s3.example`: what a page's
     /// content security policy must let through.
     fn public_origin(&self) -> String;

@@ -96,6 +96,10 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_RELAY_CONCURRENCY_MAX")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relay_concurrency_max: Option<usize>,
+    /// Name that receipts are given under, such as the server's host name [default: holdfast]
+    #[arg(long, env = "HOLDFAST_RECEIPT_ISSUER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt_issuer: Option<String>,
     /// First part of every key [default: uploads]
     #[arg(long, env = "HOLDFAST_KEY_PREFIX")]
     #[serde(skip_serializing_if = "Option::is_none")]

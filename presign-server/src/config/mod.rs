@@ -46,6 +46,8 @@ pub struct Config {
     pub policy: UploadPolicy,
     /// How much is relayed.
     pub relay: RelayLimits,
+    /// Who receipts are of.
+    pub receipt_issuer: String,
     /// Who may ask.
     pub access: AccessRules,
     /// How long a call may take.

@@ -19,7 +19,7 @@ use super::{Config, LogFormat, StoreConfig};
 use crate::http::access::AccessRules;
 use crate::key::is_prefix;
 use crate::store::REDIS_KEY_PREFIX_DEFAULT;
-use crate::uploads::{RelayLimits, UploadPolicy};
+use crate::uploads::{RECEIPT_ISSUER, RelayLimits, UploadPolicy};
 
 /// Shortest life of a URL. Clients sign no further ahead than they will send before it ends, and ask
 /// anew for what ended: short lives cost calls and no upload.
@@ -31,6 +31,9 @@ const LEASE_MARGIN_SECONDS: u64 = 7200;
 
 /// Most parts relayed at once: each holds two connections and a megabyte or two.
 const RELAY_CONCURRENCY_MAX: usize = 10_000;
+
+/// Longest name in receipts, in bytes.
+const ISSUER_LENGTH_MAX: usize = 256;
 
 /// Everything as it is read, before it is checked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +56,7 @@ pub(super) struct Settings {
     lease_seconds: u64,
     request_timeout_seconds: u64,
     relay_concurrency_max: usize,
+    receipt_issuer: String,
     key_prefix: String,
     allowed_host: Vec<String>,
     cors_allowed_origin: Vec<String>,
@@ -81,6 +85,7 @@ impl Default for Settings {
             lease_seconds: policy.lease.as_secs(),
             request_timeout_seconds: 60,
             relay_concurrency_max: RelayLimits::default().concurrency_max,
+            receipt_issuer: RECEIPT_ISSUER.to_owned(),
             key_prefix: policy.key_prefix,
             allowed_host: Vec::new(),
             cors_allowed_origin: Vec::new(),
@@ -116,6 +121,7 @@ impl Settings {
                 concurrency_max: self.relay_concurrency_max,
                 ..RelayLimits::default()
             },
+            receipt_issuer: self.receipt_issuer,
             access,
             request_timeout: Duration::from_secs(self.request_timeout_seconds),
             insecure_open: self.insecure_open,
@@ -231,6 +237,18 @@ impl Settings {
                 "relay_concurrency_max",
                 &self.relay_concurrency_max.to_string(),
                 &format!("expected at most {RELAY_CONCURRENCY_MAX}; 0 relays none"),
+            ));
+        }
+        let issuer = &self.receipt_issuer;
+        if issuer.is_empty() || issuer.len() > ISSUER_LENGTH_MAX || issuer.chars().any(char::is_control) {
+            return Err(value_error(
+                "receipt_issuer",
+                &issuer
+                    .chars()
+                    .filter(|char| !char.is_control())
+                    .take(80)
+                    .collect::<String>(),
+                &format!("expected a name of 1 to {ISSUER_LENGTH_MAX} bytes, such as uploads.example.com"),
             ));
         }
         if !is_prefix(&self.key_prefix) {

@@ -1,6 +1,7 @@
 //! The router: which path does what, and what each passes through first.
 
 mod health;
+mod keys;
 mod page;
 mod relay;
 mod sessions;
@@ -89,6 +90,11 @@ pub fn router(state: AppState) -> Router {
         });
     let guarded = Router::new()
         .nest("/api", api)
+        .merge(
+            Router::new()
+                .route("/.well-known/jwks.json", get(keys::keys))
+                .with_state(uploads.clone()),
+        )
         .fallback(page::serve)
         .with_state(page::PageState::new(&uploads.storage().public_origin()))
         .layer(from_fn_with_state(access, check_host));

@@ -6,7 +6,6 @@ use upload_protocol::{
 };
 use upload_storage::{CompleteMultipart, ListedPart, StorageError, StoredObject};
 
-use super::status::complete_response;
 use super::{Uploads, Wake, aborted, check_takes_parts, to_the_end};
 use crate::error::{Result, UploadError};
 use crate::session::{Session, SessionState};
@@ -88,7 +87,7 @@ impl Uploads {
             match &done.session.state {
                 SessionState::Completed(completed) => {
                     check_expected(request.checksum_crc64nvme, completed.crc.or(completed.told_crc))?;
-                    Ok(complete_response(&done.session, completed))
+                    Ok(uploads.complete_response(&done.session, completed))
                 }
                 _ => Err(aborted(&done.session)),
             }

@@ -21,6 +21,7 @@ use upload_storage::{NewObject, ObjectStorage};
 
 use crate::clock::{Clock, SystemClock, ms_since_epoch};
 use crate::error::{Result, UploadError};
+use crate::receipt::ReceiptSigner;
 use crate::session::{Session, SessionState};
 use crate::store::{SessionStore, SessionStoreError, Versioned};
 use crate::token::TokenMaker;
@@ -39,6 +40,9 @@ const WAKING_LENGTH_MAX: usize = 1024;
 
 /// A session's lease is written at most this often: renewing it with every call would double the writes.
 const RENEW_INTERVAL_MS: i64 = 3_600_000;
+
+/// Who receipts are of where nobody said another name.
+pub(crate) const RECEIPT_ISSUER: &str = "holdfast";
 
 /// What a server allows and gives to those who don't ask for more.
 #[derive(Debug, Clone)]
@@ -87,6 +91,7 @@ struct Inner {
     policy: UploadPolicy,
     locks: SessionLocks,
     relays: Relays,
+    receipts: ReceiptSigner,
     /// Sessions that the sealer has something to do for.
     waking: broadcast::Sender<(SessionId, Wake)>,
 }
@@ -111,6 +116,13 @@ impl UploadsBuilder {
     #[must_use]
     pub fn policy(mut self, policy: UploadPolicy) -> Self {
         self.inner.policy = policy;
+        self
+    }
+
+    /// The name that receipts are given under, instead of `holdfast`.
+    #[must_use]
+    pub fn receipt_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.inner.receipts = ReceiptSigner::new(&self.inner.tokens, issuer);
         self
     }
 
@@ -149,6 +161,7 @@ impl Uploads {
                 storage,
                 sessions,
                 clock: Arc::new(SystemClock),
+                receipts: ReceiptSigner::new(&tokens, RECEIPT_ISSUER),
                 relays: Relays::new(&tokens, RelayLimits::default()),
                 tokens,
                 policy: UploadPolicy::default(),

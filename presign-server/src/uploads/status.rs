@@ -1,6 +1,9 @@
 //! The truth about a session, asked of the store.
 
-use upload_protocol::{CompleteResponse, Crc64Nvme, ErrorCode, SessionResponse, StoredPart, UploadMode};
+use jsonwebtoken::jwk::JwkSet;
+use upload_protocol::{
+    CompleteResponse, Crc64Nvme, ErrorCode, Receipt, SessionResponse, StoredPart, UploadMode,
+};
 use upload_storage::{ListedPart, StorageError, StoredObject};
 
 use super::Uploads;
@@ -18,7 +21,7 @@ impl Uploads {
             SessionState::Open | SessionState::Sealed { .. } => self.look(found).await?,
             _ => (found, Vec::new()),
         };
-        Ok(session_response(&found.session, parts))
+        Ok(self.session_response(&found.session, parts))
     }
 
     async fn look(&self, found: Versioned) -> Result<(Versioned, Vec<StoredPart>)> {
@@ -108,14 +111,53 @@ impl Uploads {
             announcement: None,
         })
     }
-}
 
-pub(super) fn complete_response(session: &Session, completed: &Completed) -> CompleteResponse {
-    CompleteResponse {
-        key: session.key.clone(),
-        size_bytes: completed.size_bytes,
-        checksum_crc64nvme: completed.crc,
-        completed_at: rfc3339(completed.at_ms),
+    pub(super) fn complete_response(&self, session: &Session, completed: &Completed) -> CompleteResponse {
+        CompleteResponse {
+            key: session.key.clone(),
+            size_bytes: completed.size_bytes,
+            checksum_crc64nvme: completed.crc,
+            completed_at: rfc3339(completed.at_ms),
+            receipt: Some(self.receipt(session, completed)),
+        }
+    }
+
+    /// What is known of the object, signed. The same whenever it is asked for.
+    pub(super) fn receipt(&self, session: &Session, completed: &Completed) -> String {
+        let receipts = &self.inner.receipts;
+        receipts.sign(&Receipt {
+            iss: receipts.issuer().to_owned(),
+            upload_session_id: session.id,
+            key: session.key.clone(),
+            bucket: Some(self.inner.storage.bucket().to_owned()),
+            size_bytes: completed.size_bytes,
+            checksum_crc64nvme: completed.crc,
+            completed_at: rfc3339(completed.at_ms),
+        })
+    }
+
+    /// The public key of its receipts.
+    pub fn receipt_keys(&self) -> JwkSet {
+        self.inner.receipts.keys()
+    }
+
+    fn session_response(&self, session: &Session, parts: Vec<StoredPart>) -> SessionResponse {
+        let completed = match &session.state {
+            SessionState::Completed(completed) => Some(self.complete_response(session, completed)),
+            _ => None,
+        };
+        SessionResponse {
+            upload_session_id: session.id,
+            status: session.state.status(),
+            key: session.key.clone(),
+            upload_id: session.multipart_upload_id.clone(),
+            mode: session.mode,
+            size_bytes: session.layout.size_bytes(),
+            part_size_bytes: session.layout.part_size_bytes(),
+            part_count: session.layout.part_count(),
+            parts,
+            completed,
+        }
     }
 }
 
@@ -132,25 +174,6 @@ fn other_object(object: &StoredObject, size_bytes: u64, expected: Option<Crc64Nv
             checksum(expected)
         ),
     )
-}
-
-fn session_response(session: &Session, parts: Vec<StoredPart>) -> SessionResponse {
-    let completed = match &session.state {
-        SessionState::Completed(completed) => Some(complete_response(session, completed)),
-        _ => None,
-    };
-    SessionResponse {
-        upload_session_id: session.id,
-        status: session.state.status(),
-        key: session.key.clone(),
-        upload_id: session.multipart_upload_id.clone(),
-        mode: session.mode,
-        size_bytes: session.layout.size_bytes(),
-        part_size_bytes: session.layout.part_size_bytes(),
-        part_count: session.layout.part_count(),
-        parts,
-        completed,
-    }
 }
 
 fn stored_part(part: &ListedPart) -> StoredPart {

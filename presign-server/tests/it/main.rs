@@ -7,6 +7,7 @@ mod cut_writes;
 mod plain_store;
 mod process;
 mod protocol_document;
+mod receipts;
 mod redis_store;
 mod relay;
 mod relay_process;

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upload_protocol::{
     CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, Problem,
-    RelayResponse, SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
+    Receipt, RelayResponse, SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
     StartBatchRequest, StartBatchResponse, StartRequest, StartResponse,
 };
 
@@ -53,6 +53,7 @@ fn check(name: &str, json: &str) {
         "StartBatchResponse" => same::<StartBatchResponse>(json),
         "SignPartsRequest" => same::<SignPartsRequest>(json),
         "SignPartsResponse" => same::<SignPartsResponse>(json),
+        "Receipt" => same::<Receipt>(json),
         "RelayResponse" => same::<RelayResponse>(json),
         "SessionResponse" => same::<SessionResponse>(json),
         "SealRequest" => same::<SealRequest>(json),

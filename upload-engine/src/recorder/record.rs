@@ -482,6 +482,7 @@ impl RecordedComplete {
             size_bytes: self.size_bytes,
             checksum_crc64nvme: self.crc.map(Crc64Nvme),
             completed_at: String::new(),
+            receipt: None,
         }
     }
 }

@@ -282,6 +282,7 @@ impl Host {
             size_bytes: self.size_bytes,
             checksum_crc64nvme: self.checksum.then(|| combiner.crc()),
             completed_at: String::new(),
+            receipt: None,
         }
     }
 

@@ -140,6 +140,10 @@ impl ObjectStorage for S3Storage {
         self.capabilities
     }
 
+    fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
     fn public_origin(&self) -> String {
         self.address.origin()
     }

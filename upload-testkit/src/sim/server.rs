@@ -410,6 +410,7 @@ impl Backend {
             size_bytes: session.layout.size_bytes(),
             checksum_crc64nvme: self.checksum.then_some(crc),
             completed_at: "2026-11-22T00:00:00Z".to_owned(),
+            receipt: None,
         })
     }
 

@@ -435,6 +435,9 @@ impl ObjectStorage for LossyStorage {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
+    fn bucket(&self) -> &str {
+        self.inner.bucket()
+    }
     fn public_origin(&self) -> String {
         self.inner.public_origin()
     }
