@@ -4,6 +4,7 @@ mod abort;
 mod complete;
 mod forget;
 mod grant;
+mod janitor;
 mod locks;
 mod relay;
 mod sealer;

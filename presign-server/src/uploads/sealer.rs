@@ -12,6 +12,7 @@ use upload_protocol::{ErrorCode, SessionId};
 
 use super::abort::Abort;
 use super::complete::Completion;
+use super::janitor::{Janitor, Turn};
 use super::{Uploads, Wake};
 use crate::error::Result;
 use crate::session::{Session, SessionState, StateKind};
@@ -22,6 +23,9 @@ const AT_ONCE_MAX: usize = 8;
 
 /// Sessions read from the store in one call.
 const PAGE_LENGTH: usize = 500;
+
+/// Searches that may fail or come late before a janitor's lease ends, and another process takes over.
+const JANITOR_LEASE_SEARCHES: u32 = 3;
 
 /// How often what is looked at.
 ///
@@ -45,7 +49,7 @@ pub struct SealerTiming {
     /// Longest wait while a store does not answer.
     pub delay_failed_max: Duration,
     /// How often the session store is searched for sessions that started sealed, or that another process
-    /// left.
+    /// left; one process does it for all, and another takes over three of these after it was killed.
     pub search_interval: Duration,
     /// How often it is searched for sessions whose lease has run out, and for those to forget.
     pub lease_interval: Duration,
@@ -67,13 +71,18 @@ impl Default for SealerTiming {
 
 /// The background task. Any number may run on one session store: they do nothing twice, since every
 /// step is a conditional write.
+///
+/// Each looks after the sessions that clients of its own process seal or abort. Only the janitor, one at a
+/// time, searches the store for the others; and each once when it begins, so that a server killed and
+/// started again need not wait for the end of the lease it had itself.
 #[derive(Debug)]
 pub struct Sealer {
     uploads: Uploads,
     timing: SealerTiming,
     watched: HashMap<SessionId, Watch>,
     working: JoinSet<(SessionId, Outcome)>,
-    /// Whether the session store was searched since this sealer began.
+    janitor: Janitor,
+    /// Whether the session store was searched since this sealer began, or became the janitor.
     searched: bool,
     /// At most one task; it may be dropped at any point.
     forgetting: JoinSet<()>,
@@ -84,6 +93,9 @@ struct Watch {
     delay: Duration,
     /// When it was last known how many parts the store holds, and how many.
     seen: Option<(Instant, usize)>,
+    /// Whether a search found it, and no client of this process has asked for it since: it is the
+    /// janitor's.
+    found: bool,
     /// With work under way: when it was asked for another look meanwhile.
     woken: Option<Instant>,
     work: Work,
@@ -112,6 +124,7 @@ enum Outcome {
 impl Watch {
     /// Somebody knows of a reason to look at `at`.
     fn on_wake(&mut self, at: Instant, delay: Duration) {
+        self.found = false;
         self.delay = self.delay.min(delay);
         match &mut self.work {
             Work::At(planned) => *planned = at.min(*planned),
@@ -148,7 +161,9 @@ impl Watch {
 impl Sealer {
     /// A sealer of these sessions.
     pub fn new(uploads: Uploads, timing: SealerTiming) -> Self {
+        let lease = timing.search_interval.saturating_mul(JANITOR_LEASE_SEARCHES);
         Self {
+            janitor: Janitor::new(uploads.clone(), lease),
             uploads,
             timing,
             watched: HashMap::new(),
@@ -183,16 +198,14 @@ impl Sealer {
                     }
                     Err(RecvError::Closed) => break,
                 },
-                _ = search.tick() => self.search().await,
-                _ = leases.tick() => {
-                    self.forget_ended();
-                    self.search_abandoned().await;
-                }
+                _ = search.tick() => self.search_in_turn().await,
+                _ = leases.tick() => self.search_abandoned_in_turn().await,
             }
         }
         while let Some(done) = self.working.join_next().await {
             self.on_done(done);
         }
+        self.janitor.release().await;
     }
 
     /// Starts what is due; answers when the next thing will be.
@@ -223,6 +236,7 @@ impl Sealer {
         let watch = self.watched.entry(id).or_insert(Watch {
             delay,
             seen: None,
+            found: false,
             woken: None,
             work: Work::At(at),
         });
@@ -243,16 +257,42 @@ impl Sealer {
             return;
         };
         match watch.after(&self.timing, Instant::now(), outcome) {
-            Some(at) => watch.work = Work::At(at),
-            None => drop(self.watched.remove(&id)),
+            // What a search found is the janitor's from the next look on.
+            Some(at) if !watch.found || self.janitor.is_mine() => watch.work = Work::At(at),
+            _ => drop(self.watched.remove(&id)),
         }
     }
 
-    /// Some wakes were lost: every session that is watched is looked at as soon as by one of them.
+    /// Some wakes were lost: every session that is watched is looked at as soon as by one of them. Those
+    /// that are not are found by the janitor's next search.
     fn on_wakes_lost(&mut self) {
         for id in self.watched.keys().copied().collect::<Vec<_>>() {
             self.on_wake(id, Wake::Later);
         }
+    }
+
+    async fn search_in_turn(&mut self) {
+        match self.take_turn().await {
+            Turn::Begins | Turn::GoesOn => self.search().await,
+            Turn::Others if !self.searched => self.search().await,
+            Turn::Others | Turn::Unknown => {}
+        }
+    }
+
+    async fn search_abandoned_in_turn(&mut self) {
+        if let Turn::Begins | Turn::GoesOn = self.take_turn().await {
+            self.forget_ended();
+            self.search_abandoned().await;
+        }
+    }
+
+    async fn take_turn(&mut self) -> Turn {
+        let turn = self.janitor.take().await;
+        if turn == Turn::Begins {
+            // The janitor before may have been killed in the middle of something.
+            self.searched = false;
+        }
+        turn
     }
 
     async fn search(&mut self) {
@@ -302,6 +342,7 @@ impl Sealer {
                 watched.entry(found.session.id).or_insert_with(|| Watch {
                     delay,
                     seen: None,
+                    found: true,
                     woken: None,
                     work: Work::At(Instant::now() + first),
                 });
@@ -460,12 +501,17 @@ mod tests {
             let mut watch = Watch {
                 delay: timing.delay_max,
                 seen: Some((now.checked_sub(Duration::from_mins(5)).unwrap(), 0)),
+                found: true,
                 woken: None,
                 work: Work::UnderWay,
             };
             watch.on_wake(soon, timing.delay_sending);
             assert_eq!(watch.after(&timing, now, outcome), Some(soon), "{outcome:?}");
             assert_eq!(watch.woken, None);
+            assert!(
+                !watch.found,
+                "a client asked for it: it is no longer the janitor's alone"
+            );
         }
     }
 

@@ -4,6 +4,7 @@ mod answers;
 mod attacks;
 mod complete_batch;
 mod cut_writes;
+mod janitor;
 mod plain_store;
 mod process;
 mod protocol_document;
