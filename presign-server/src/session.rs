@@ -44,6 +44,17 @@ pub struct Session {
     pub renewed_at_ms: i64,
 }
 
+impl Session {
+    /// What it adds to its client's bytes in flight: its size while it takes parts.
+    pub fn in_flight_bytes(&self) -> u64 {
+        if self.state.kind().takes_parts() {
+            self.layout.size_bytes()
+        } else {
+            0
+        }
+    }
+}
+
 /// Where a session stands. Each state carries what is true in it and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase")]

@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use upload_protocol::SessionId;
 
 use crate::session::{Session, StateKind};
@@ -80,7 +81,7 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
 }
 
 /// A session and the version it was read at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versioned {
     /// 1 when created, one more with each update.
     pub version: u64,
@@ -146,4 +147,12 @@ pub enum SessionStoreError {
         /// What happened.
         message: String,
     },
+}
+
+impl SessionStoreError {
+    /// The store did not do it, and why. Callers are shown the message: nothing secret may be in it.
+    pub fn unavailable(action: &'static str, message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        Self::Unavailable { action, message }
+    }
 }

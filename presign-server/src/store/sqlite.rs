@@ -389,12 +389,7 @@ fn commit(transaction: Transaction<'_>, batch: Vec<Call>) {
 
 /// What a session adds to its client's bytes in flight.
 fn in_flight(session: &Session) -> i64 {
-    let bytes = if session.state.kind().takes_parts() {
-        session.layout.size_bytes()
-    } else {
-        0
-    };
-    i64::try_from(bytes).unwrap_or(i64::MAX)
+    i64::try_from(session.in_flight_bytes()).unwrap_or(i64::MAX)
 }
 
 fn in_flight_bytes(transaction: &Transaction<'_>, client: &str) -> rusqlite::Result<u64> {

@@ -5,6 +5,7 @@ mod attacks;
 mod complete_batch;
 mod cut_writes;
 mod janitor;
+mod own_session_store;
 mod plain_store;
 mod process;
 mod protocol_document;

@@ -69,7 +69,7 @@ impl RedisSessionStore {
     /// [`SessionStoreError::Unavailable`] when the prefix is not one of [`is_redis_key_prefix`].
     pub fn open(address: RedisAddress, prefix: &str) -> Result<Self, SessionStoreError> {
         if !is_redis_key_prefix(prefix) {
-            return Err(unavailable(
+            return Err(SessionStoreError::unavailable(
                 "open",
                 format!(
                     "key prefix `{prefix}` is none: expected 1 to {KEY_PREFIX_LENGTH_BYTES_MAX} letters, digits, `-`, `_` and `.`"
@@ -81,7 +81,8 @@ impl RedisSessionStore {
             // chosen. One that an app has chosen stays.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        let connection = Connection::new(address).map_err(|error| unavailable("open", error.to_string()))?;
+        let connection = Connection::new(address)
+            .map_err(|error| SessionStoreError::unavailable("open", error.to_string()))?;
         Ok(Self {
             connection,
             prefix: prefix.to_owned(),
@@ -118,7 +119,8 @@ impl RedisSessionStore {
         get.arg(self.row_key(id));
         let text: Option<String> = self.command(action, get).await?;
         let read = text.as_deref().map(row::read).transpose();
-        let read = read.map_err(|error| unavailable(action, format!("session {id}: {error}")))?;
+        let read =
+            read.map_err(|error| SessionStoreError::unavailable(action, format!("session {id}: {error}")))?;
         Ok(read.map(|(_, versioned)| versioned))
     }
 }
@@ -155,7 +157,7 @@ impl SessionStore for RedisSessionStore {
             .arg(index_member(session.state.kind(), id))
             .arg(&session.client)
             .arg(session.layout.size_bytes())
-            .arg(row::in_flight_bytes(&session))
+            .arg(session.in_flight_bytes())
             .arg(max);
             let answer: Vec<String> = self.run("create", invocation).await?;
             match (answer.first().map(String::as_str), answer.get(1)) {
@@ -179,7 +181,7 @@ impl SessionStore for RedisSessionStore {
                 _ => return Err(SessionStoreError::Conflict { id, expected: 0 }),
             }
         }
-        Err(unavailable(
+        Err(SessionStoreError::unavailable(
             "create",
             "the session of this key is being deleted".to_owned(),
         ))
@@ -203,7 +205,7 @@ impl SessionStore for RedisSessionStore {
         .arg(mark.to_string())
         .arg(id.to_string())
         .arg(session.state.kind().as_str())
-        .arg(row::in_flight_bytes(&session));
+        .arg(session.in_flight_bytes());
         let answer: String = self.run("update", invocation).await?;
         match answer.as_str() {
             "done" => Ok(Versioned { version, session }),
@@ -347,20 +349,16 @@ fn ttl_ms(ttl: Duration) -> i64 {
 
 fn parsed(action: &'static str, text: &str) -> Result<SessionId, SessionStoreError> {
     let id = text.parse::<Uuid>().map(SessionId::new);
-    id.map_err(|_| unavailable(action, format!("`{text}` in Redis is no session's id")))
+    id.map_err(|_| SessionStoreError::unavailable(action, format!("`{text}` in Redis is no session's id")))
 }
 
 fn newer(action: &'static str, id: SessionId) -> SessionStoreError {
-    unavailable(
+    SessionStoreError::unavailable(
         action,
         format!("session {id} was written by a newer build: start that build"),
     )
 }
 
 fn row_error(action: &'static str, error: &RowError) -> SessionStoreError {
-    unavailable(action, error.to_string())
-}
-
-fn unavailable(action: &'static str, message: String) -> SessionStoreError {
-    SessionStoreError::Unavailable { action, message }
+    SessionStoreError::unavailable(action, error.to_string())
 }

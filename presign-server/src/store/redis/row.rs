@@ -51,7 +51,7 @@ pub(super) fn write(version: u64, mark: Uuid, session: &Session) -> Result<Strin
         version,
         mark,
         state: session.state.kind().as_str(),
-        in_flight_bytes: in_flight_bytes(session),
+        in_flight_bytes: session.in_flight_bytes(),
         session,
     };
     serde_json::to_string(&row).map_err(RowError::Unreadable)
@@ -69,13 +69,4 @@ pub(super) fn read(text: &str) -> Result<(String, Versioned), RowError> {
         session: row.session,
     };
     Ok((row.state, versioned))
-}
-
-/// What a session adds to its client's bytes in flight.
-pub(super) fn in_flight_bytes(session: &Session) -> u64 {
-    if session.state.kind().takes_parts() {
-        session.layout.size_bytes()
-    } else {
-        0
-    }
 }
