@@ -33,9 +33,9 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let server = Server::open(config).await?;
-    let address = server.address()?;
+    let url = server.url()?;
     let mut out = std::io::stdout();
-    writeln!(out, "Holdfast is at http://{address}")?;
+    writeln!(out, "Holdfast is at {url}")?;
     out.flush()?;
     server.run(stop).await?;
     Ok(())

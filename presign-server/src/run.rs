@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use embedded_s3::{EmbeddedS3, EmbeddedS3Config};
 use secrecy::ExposeSecret as _;
@@ -18,6 +17,7 @@ use upload_storage::{
 use crate::config::{Config, SessionStoreKind, StoreConfig};
 use crate::routes::{AppState, router};
 use crate::secrets::{SecretError, secret_file};
+use crate::serve::{DRAIN_TIMEOUT, Front, TlsError};
 use crate::store::{
     MemorySessionStore, RedisSessionStore, SessionStore, SessionStoreError, SqliteSessionStore,
 };
@@ -26,9 +26,6 @@ use crate::uploads::{Sealer, SealerTiming, Uploads};
 
 /// Bucket of the embedded store.
 const EMBEDDED_BUCKET: &str = "holdfast";
-
-/// How long calls under way may take once the server is told to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +76,9 @@ pub enum RunError {
     /// The token secret is too short.
     #[error("HOLDFAST_TOKEN_SECRET can't be used")]
     WeakSecret(#[source] WeakSecret),
+    /// Certificate or key can't be used.
+    #[error(transparent)]
+    Tls(TlsError),
     /// The listener failed.
     #[error("the server stopped")]
     Serve(#[source] std::io::Error),
@@ -87,7 +87,7 @@ pub enum RunError {
 /// A server that listens and is about to serve.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    front: Front,
     state: AppState,
     embedded: Option<RunningStore>,
     insecure_open: bool,
@@ -108,6 +108,9 @@ impl Server {
         let path = config.data_dir.clone();
         std::fs::create_dir_all(&path).map_err(|source| RunError::DataDir { path, source })?;
         let listener = listen("the server", config.listen).await?;
+        let front = Front::open(listener, config.connections, config.tls.clone())
+            .await
+            .map_err(RunError::Tls)?;
         let tokens = token_maker(&config)?;
         let sessions = open_sessions(&config)?;
         let (storage, embedded) = open_storage(&config).await?;
@@ -118,8 +121,9 @@ impl Server {
             .build();
         let mut state = AppState::new(uploads, config.access);
         state.request_timeout = config.request_timeout;
+        state.body_timeout = config.body_timeout;
         Ok(Self {
-            listener,
+            front,
             state,
             embedded,
             insecure_open: config.insecure_open,
@@ -131,7 +135,15 @@ impl Server {
     /// # Errors
     /// The system's, when the socket is gone.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.front.address()
+    }
+
+    /// The same as a URL: `https` where there is a certificate.
+    ///
+    /// # Errors
+    /// The system's, when the socket is gone.
+    pub fn url(&self) -> std::io::Result<String> {
+        Ok(format!("{}://{}", self.front.scheme(), self.front.address()?))
     }
 
     /// Serves until `stop`; calls under way get 10 seconds, the store stops last.
@@ -146,21 +158,7 @@ impl Server {
         let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
         let sealer_stop = CancellationToken::new();
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
-        let stopping = stop.clone();
-        let serving = axum::serve(self.listener, router(self.state))
-            .with_graceful_shutdown(async move { stopping.cancelled().await });
-        let overdue = async {
-            stop.cancelled().await;
-            tracing::info!("stopping: calls under way get {} s", DRAIN_TIMEOUT.as_secs());
-            tokio::time::sleep(DRAIN_TIMEOUT).await;
-        };
-        let served = tokio::select! {
-            served = serving => served.map_err(RunError::Serve),
-            () = overdue => {
-                tracing::warn!("calls were still under way and are cut off");
-                Ok(())
-            }
-        };
+        let served = self.front.serve(router(self.state), stop).await;
         sealer_stop.cancel();
         if tokio::time::timeout(DRAIN_TIMEOUT, sealer).await.is_err() {
             tracing::warn!("the sealer was still at work and is cut off; the next start goes on");
@@ -169,7 +167,7 @@ impl Server {
             embedded.stop.cancel();
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, embedded.task).await;
         }
-        served
+        served.map_err(RunError::Serve)
     }
 }
 

@@ -100,6 +100,27 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_RECEIPT_ISSUER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt_issuer: Option<String>,
+    /// Certificate for TLS with those between it and its root, in PEM; needs --tls-key-file. Read again
+    /// when it changes
+    #[arg(long, env = "HOLDFAST_TLS_CERT_FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// The certificate's private key, in PEM
+    #[arg(long, env = "HOLDFAST_TLS_KEY_FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key_file: Option<PathBuf>,
+    /// Connections at once; what comes above is closed [default: 10000]
+    #[arg(long, env = "HOLDFAST_CONNECTIONS_MAX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_max: Option<usize>,
+    /// How long a connection may take to send the headers of its next request, in seconds [default: 15]
+    #[arg(long, env = "HOLDFAST_HEADER_TIMEOUT_SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_timeout_seconds: Option<u64>,
+    /// How long a request's body may pause, in seconds [default: 30]
+    #[arg(long, env = "HOLDFAST_BODY_TIMEOUT_SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_timeout_seconds: Option<u64>,
     /// First part of every key [default: uploads]
     #[arg(long, env = "HOLDFAST_KEY_PREFIX")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use upload_storage::StoreProfile;
 
 use crate::http::access::AccessRules;
+use crate::serve::{ConnectionLimits, TlsFiles};
 use crate::uploads::{RelayLimits, UploadPolicy};
 
 pub use args::{Args, Environment};
@@ -52,6 +53,12 @@ pub struct Config {
     pub access: AccessRules,
     /// How long a call may take.
     pub request_timeout: Duration,
+    /// How long a request's body may pause.
+    pub body_timeout: Duration,
+    /// What a connection may cost.
+    pub connections: ConnectionLimits,
+    /// Certificate and key; without them it is plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Whether beyond loopback is wanted without authentication.
     pub insecure_open: bool,
     /// How the log is written.

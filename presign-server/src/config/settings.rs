@@ -18,6 +18,7 @@ use super::session_store::SessionStoreText;
 use super::{Config, LogFormat, StoreConfig};
 use crate::http::access::AccessRules;
 use crate::key::is_prefix;
+use crate::serve::{ConnectionLimits, TlsFiles};
 use crate::store::REDIS_KEY_PREFIX_DEFAULT;
 use crate::uploads::{RECEIPT_ISSUER, RelayLimits, UploadPolicy};
 
@@ -34,6 +35,11 @@ const RELAY_CONCURRENCY_MAX: usize = 10_000;
 
 /// Longest name in receipts, in bytes.
 const ISSUER_LENGTH_MAX: usize = 256;
+/// Longest time limit that can be set.
+const TIMEOUT_SECONDS_MAX: u64 = 3600;
+
+/// How long a request's body may pause where nothing else is set.
+const BODY_TIMEOUT_SECONDS: u64 = 30;
 
 /// Everything as it is read, before it is checked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,6 +63,11 @@ pub(super) struct Settings {
     request_timeout_seconds: u64,
     relay_concurrency_max: usize,
     receipt_issuer: String,
+    tls_cert_file: Option<PathBuf>,
+    tls_key_file: Option<PathBuf>,
+    connections_max: usize,
+    header_timeout_seconds: u64,
+    body_timeout_seconds: u64,
     key_prefix: String,
     allowed_host: Vec<String>,
     cors_allowed_origin: Vec<String>,
@@ -67,6 +78,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let policy = UploadPolicy::default();
+        let connections = ConnectionLimits::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             data_dir: PathBuf::from(".holdfast"),
@@ -86,6 +98,11 @@ impl Default for Settings {
             request_timeout_seconds: 60,
             relay_concurrency_max: RelayLimits::default().concurrency_max,
             receipt_issuer: RECEIPT_ISSUER.to_owned(),
+            tls_cert_file: None,
+            tls_key_file: None,
+            connections_max: connections.connections_max,
+            header_timeout_seconds: connections.header_timeout.as_secs(),
+            body_timeout_seconds: BODY_TIMEOUT_SECONDS,
             key_prefix: policy.key_prefix,
             allowed_host: Vec::new(),
             cors_allowed_origin: Vec::new(),
@@ -100,6 +117,8 @@ impl Settings {
         let access = self.access()?;
         self.check_listen()?;
         self.check_sizes()?;
+        self.check_timeouts()?;
+        let tls = self.tls()?;
         let token_secret = environment.token_secret.as_ref();
         let session_store = self.session_store.read(&self.redis_key_prefix, token_secret)?;
         let store = self.store(environment.embedded_s3_secret_key)?;
@@ -124,6 +143,12 @@ impl Settings {
             receipt_issuer: self.receipt_issuer,
             access,
             request_timeout: Duration::from_secs(self.request_timeout_seconds),
+            body_timeout: Duration::from_secs(self.body_timeout_seconds),
+            connections: ConnectionLimits {
+                connections_max: self.connections_max,
+                header_timeout: Duration::from_secs(self.header_timeout_seconds),
+            },
+            tls,
             insecure_open: self.insecure_open,
             log_format: self.log_format,
         })
@@ -189,6 +214,46 @@ impl Settings {
         ))
     }
 
+    fn check_timeouts(&self) -> Result<(), ConfigError> {
+        for (name, seconds) in [
+            ("request_timeout_seconds", self.request_timeout_seconds),
+            ("header_timeout_seconds", self.header_timeout_seconds),
+            ("body_timeout_seconds", self.body_timeout_seconds),
+        ] {
+            if !(1..=TIMEOUT_SECONDS_MAX).contains(&seconds) {
+                let expected = format!("expected 1 to {TIMEOUT_SECONDS_MAX} seconds");
+                return Err(value_error(name, &seconds.to_string(), &expected));
+            }
+        }
+        if self.connections_max == 0 {
+            return Err(value_error(
+                "connections_max",
+                "0",
+                "nobody could connect: expected 1 or more",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Certificate and key: both or none.
+    fn tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        match (given(&self.tls_cert_file), given(&self.tls_key_file)) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (None, None) => Ok(None),
+            (Some(cert), None) => Err(value_error(
+                "tls_cert_file",
+                &cert.display().to_string(),
+                "it needs --tls-key-file as well",
+            )),
+            (None, Some(key)) => Err(value_error(
+                "tls_key_file",
+                &key.display().to_string(),
+                "it needs --tls-cert-file as well",
+            )),
+        }
+    }
+
     fn check_sizes(&self) -> Result<(), ConfigError> {
         let size = self.part_size_bytes;
         if !(PART_SIZE_BYTES_MIN..=PART_SIZE_BYTES_MAX).contains(&size) || !size.is_multiple_of(MIB) {
@@ -223,13 +288,6 @@ impl Settings {
                 &format!(
                     "expected at least {lease_seconds_min} seconds: url_lifetime_seconds ({lifetime}) and {LEASE_MARGIN_SECONDS} more, since leases are renewed hourly and a URL must not outlive its session"
                 ),
-            ));
-        }
-        if !(1..=3600).contains(&self.request_timeout_seconds) {
-            return Err(value_error(
-                "request_timeout_seconds",
-                &self.request_timeout_seconds.to_string(),
-                "expected 1 to 3600 seconds",
             ));
         }
         if self.relay_concurrency_max > RELAY_CONCURRENCY_MAX {

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use tower_http::timeout::TimeoutError;
 use upload_protocol::{ErrorCode, IdempotencyKey, SessionId, UploadToken};
 
 use crate::error::{Result, UploadError};
@@ -141,8 +142,26 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes>
                     ),
                 );
             }
+            if is_timeout(&rejection) {
+                return UploadError::new(
+                    ErrorCode::Timeout,
+                    "the request body paused for too long: send it again, in one go",
+                );
+            }
             UploadError::invalid("the request body ended early")
         })
+}
+
+/// Whether a body was given up because nothing of it came.
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<TimeoutError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {

@@ -1,12 +1,16 @@
 //! Around every request: its id, its log line, its time limit, the headers of its answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum_server::tls::TlsInfo;
 use tracing::Instrument as _;
 use upload_protocol::ErrorCode;
 use uuid::Uuid;
@@ -17,6 +21,10 @@ use crate::error::UploadError;
 
 /// The header of a request's id, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Browsers that were here by TLS come by TLS alone for a year. This host only: what stands beside it
+/// is not this server's to decide.
+const STAY_ENCRYPTED: &str = "max-age=31536000";
 
 /// Longest request id taken from a client or a proxy.
 const REQUEST_ID_LENGTH_MAX: usize = 64;
@@ -31,6 +39,7 @@ pub(crate) async fn observe(State(timeout): State<Duration>, request: Request, n
     let path: String = request.uri().path().chars().take(200).collect();
     // A part takes as long as its client's line; its own limits are with the relay.
     let timeout = if is_relay(&request) { DURATION_MAX } else { timeout };
+    let encrypted = request.extensions().get::<Arc<TlsInfo>>().is_some();
     let started = tokio::time::Instant::now();
     let answer = tokio::time::timeout(timeout, next.run(request));
     let mut response = answer.instrument(span.clone()).await.unwrap_or_else(|_| {
@@ -40,6 +49,13 @@ pub(crate) async fn observe(State(timeout): State<Duration>, request: Request, n
     });
     let problem = write_problem(&mut response, &id);
     finish_headers(response.headers_mut(), &id, path.starts_with("/api/"));
+    if encrypted {
+        let headers = response.headers_mut();
+        headers.insert(
+            STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static(STAY_ENCRYPTED),
+        );
+    }
     let _entered = span.enter();
     let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
     match problem {

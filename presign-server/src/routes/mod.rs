@@ -16,6 +16,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use upload_protocol::{IdempotencyKey, UploadToken};
 
 use crate::auth::{Authorizer, OpenAuthorizer};
@@ -39,6 +40,8 @@ pub struct AppState {
     pub access: AccessRules,
     /// How long a call may take.
     pub request_timeout: Duration,
+    /// How long the body of a request may pause.
+    pub body_timeout: Duration,
 }
 
 impl AppState {
@@ -49,6 +52,7 @@ impl AppState {
             authorizer: Arc::new(OpenAuthorizer),
             access,
             request_timeout: Duration::from_mins(1),
+            body_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -105,6 +109,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_LENGTH_BYTES_MAX))
+        .layer(RequestBodyTimeoutLayer::new(state.body_timeout))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(state.request_timeout, observe))
 }

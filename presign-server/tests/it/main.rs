@@ -15,6 +15,7 @@ mod relay;
 mod relay_process;
 mod replicas;
 mod sealed_starts;
+mod serving;
 mod session_stores;
 mod settings;
 mod starts;

@@ -269,7 +269,7 @@ type Case = (
 
 #[test]
 fn wrong_settings_are_refused_by_name_with_what_to_do() {
-    let cases: [Case; 14] = [
+    let cases: [Case; 18] = [
         (
             &["--relay-concurrency-max", "10001"],
             &[],
@@ -328,6 +328,14 @@ fn wrong_settings_are_refused_by_name_with_what_to_do() {
         ),
         (&["--cors-allowed-origin", "*"], &[], "`*` is no origin"),
         (&["--config", "none.yaml"], &[], "there is no such file"),
+        (&["--tls-cert-file", "a.pem"], &[], "it needs --tls-key-file"),
+        (&["--tls-key-file", "a.pem"], &[], "it needs --tls-cert-file"),
+        (
+            &["--tls-cert-file", "a.pem", "--tls-key-file", "b.pem"],
+            &[],
+            "cannot use the certificate \"a.pem\" with the key \"b.pem\"",
+        ),
+        (&["--connections-max", "0"], &[], "setting `connections_max` is 0"),
     ];
     for (arguments, environment, expected) in cases {
         let text = refusal(arguments, environment);
