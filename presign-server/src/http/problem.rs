@@ -10,9 +10,6 @@ use upload_protocol::{ErrorCode, Problem};
 
 use crate::error::UploadError;
 
-/// Said with a 503: long enough for a restart, short enough for a person who waits.
-const RETRY_AFTER_SECONDS: u32 = 5;
-
 impl IntoResponse for UploadError {
     /// The body is written on the way out, where the request's id is known: mount
     /// [`router`](crate::router), which does so.
@@ -33,12 +30,23 @@ impl IntoResponse for UploadError {
     }
 }
 
-/// How long to leave alone what is not available now.
-fn retry_after_seconds(code: ErrorCode) -> Option<u32> {
+/// How long to leave the server alone before a failed call is repeated, where that can help.
+/// <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>
+///
+/// Whoever calls adds a back-off of its own with each failure: this is the least.
+pub(crate) const fn retry_after_seconds(code: ErrorCode) -> Option<u32> {
     match code {
-        ErrorCode::StoreUnavailable | ErrorCode::SessionStoreUnavailable | ErrorCode::RelayUnavailable => {
-            Some(RETRY_AFTER_SECONDS)
-        }
+        // Over in a moment, as another call on the session.
+        ErrorCode::SessionBusy | ErrorCode::Timeout => Some(1),
+        // A store that restarts, or that is told too much at once.
+        ErrorCode::StoreUnavailable
+        | ErrorCode::SessionStoreUnavailable
+        | ErrorCode::RelayUnavailable
+        | ErrorCode::Internal => Some(2),
+        // Uploads have to end first.
+        ErrorCode::QuotaExceeded => Some(10),
+        // Somebody has to mend it.
+        ErrorCode::StoreRefused => Some(15),
         _ => None,
     }
 }
@@ -82,4 +90,17 @@ pub(crate) async fn method_not_allowed(method: axum::http::Method, uri: axum::ht
         ErrorCode::MethodNotAllowed,
         format!("{method} is not allowed at {path}: the header `Allow` names what is"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_that_may_pass_says_when_to_come_back() {
+        for code in ErrorCode::ALL {
+            let may_pass = matches!(code.http_status(), 408 | 429 | 500..) || *code == ErrorCode::SessionBusy;
+            assert_eq!(retry_after_seconds(*code).is_some(), may_pass, "{code:?}");
+        }
+    }
 }

@@ -45,6 +45,7 @@ async fn store_that_is_down_makes_the_server_unready_but_not_unhealthy() {
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let answer = world.call(Method::GET, "/ready", None, None).await;
     answer.expect_problem("store_unavailable");
+    assert_eq!(answer.headers["retry-after"], "2");
     assert_eq!(world.call(Method::GET, "/health", None, None).await.status, 200);
 }
 
