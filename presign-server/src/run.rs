@@ -158,7 +158,8 @@ impl Server {
         let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
         let sealer_stop = CancellationToken::new();
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
-        let served = self.front.serve(router(self.state), stop).await;
+        let metrics = self.state.uploads.metrics().clone();
+        let served = self.front.serve(router(self.state), metrics, stop).await;
         sealer_stop.cancel();
         if tokio::time::timeout(DRAIN_TIMEOUT, sealer).await.is_err() {
             tracing::warn!("the sealer was still at work and is cut off; the next start goes on");

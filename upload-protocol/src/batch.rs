@@ -8,14 +8,17 @@ use crate::wire::{CompleteResponse, Problem, StartRequest, StartResponse};
 
 /// `POST /api/upload-sessions/batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StartBatchRequest {
     /// 1 to 100 starts.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 100))]
     pub starts: Vec<StartBatchItem>,
 }
 
 /// One start, with the key that its own call would carry as a header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StartBatchItem {
     /// As in the header `Idempotency-Key`.
@@ -26,6 +29,7 @@ pub struct StartBatchItem {
 
 /// One result for each start, in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StartBatchResponse {
     /// One for each start of the request.
@@ -34,6 +38,7 @@ pub struct StartBatchResponse {
 
 /// `{"session": …}` or `{"problem": …}`: one start failing fails no other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum StartBatchResult {
     /// What its own call would have answered.
@@ -44,14 +49,17 @@ pub enum StartBatchResult {
 
 /// `POST /api/upload-sessions/batch/complete`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteBatchRequest {
     /// 1 to 100 completes.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 100))]
     pub completes: Vec<CompleteBatchItem>,
 }
 
 /// One complete, with the token that its own call would carry as a header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteBatchItem {
     /// The session.
@@ -69,6 +77,7 @@ pub struct CompleteBatchItem {
 
 /// One result for each complete, in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteBatchResponse {
     /// One for each complete of the request.
@@ -77,6 +86,7 @@ pub struct CompleteBatchResponse {
 
 /// `{"completed": …}` or `{"problem": …}`: one complete failing fails no other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum CompleteBatchResult {
     /// What its own call would have answered.

@@ -50,6 +50,8 @@ error_codes! {
     /// The relay's grant is forged, expired, used up, or another part's. Retry: with a fresh one, by
     /// asking for the part's URL anew.
     RelayGrantRefused = ("relay_grant_refused", 403, "Relay grant refused"),
+    /// The credentials are good, and do not allow this. Retry: never with the same ones.
+    Forbidden = ("forbidden", 403, "Not allowed with these credentials"),
     /// A page of another origin called, and that origin is on no list. Retry: never.
     OriginRefused = ("origin_refused", 403, "Origin not allowed to call"),
     /// The request named a host this server doesn't answer for. Retry: never.

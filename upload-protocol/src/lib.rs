@@ -11,6 +11,8 @@ mod error_code;
 mod ids;
 mod layout;
 pub mod limits;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod receipt;
 mod wire;
 

@@ -10,17 +10,22 @@ use crate::ids::{MultipartUploadId, PartNumber, PresignedUrl, SessionId, UploadT
 
 /// `POST /api/upload-sessions`, with the header `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StartRequest {
     /// The file's name; the server makes the key of it and may shorten or clean it.
+    #[cfg_attr(feature = "openapi", schema(max_length = 1024))]
     pub file_name: String,
     /// Exact size in bytes. The object will have this size or none.
+    #[cfg_attr(feature = "openapi", schema(maximum = 50_000_000_000_000_u64))]
     pub size_bytes: u64,
     /// MIME type; empty means `application/octet-stream`.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 255))]
     pub content_type: String,
     /// Wished part size in bytes; without it the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 5_242_880, maximum = 5_368_709_120_u64))]
     pub part_size_bytes: Option<u64>,
     /// User metadata of the object, at most 2 KB.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -39,6 +44,7 @@ pub struct StartRequest {
     /// Parts hashed already: their URLs ride along in the answer. A part whose size isn't the one the
     /// server's layout gives it is passed over without an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 1000))]
     pub parts: Vec<HashedPart>,
     /// Each part answered is to have a [`relay_url`](SignedPart::relay_url) too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -47,6 +53,7 @@ pub struct StartRequest {
 
 /// The answer to a start. The same for every call with the same key but for fresh URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StartResponse {
     /// The session.
@@ -78,6 +85,7 @@ pub struct StartResponse {
 
 /// Checksum algorithms a part URL can bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ChecksumAlgorithm {
     /// CRC-64/NVME over each part, combined over the whole object.
     #[serde(rename = "CRC64NVME")]
@@ -86,6 +94,7 @@ pub enum ChecksumAlgorithm {
 
 /// How the object is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum UploadMode {
     /// The file fits one part: one PUT that refuses to overwrite.
@@ -96,6 +105,7 @@ pub enum UploadMode {
 
 /// A part and its checksum, asking for a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HashedPart {
     /// The part.
@@ -114,6 +124,7 @@ pub struct HashedPart {
 
 /// A URL that takes exactly one part's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedPart {
     /// The part.
@@ -132,6 +143,7 @@ pub struct SignedPart {
 
 /// A header that a signed URL demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedHeader {
     /// Lower-case name.
@@ -142,9 +154,11 @@ pub struct SignedHeader {
 
 /// `POST /api/upload-sessions/{id}/parts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignPartsRequest {
     /// 1 to 1,000 parts.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 1000))]
     pub parts: Vec<HashedPart>,
     /// Each part is to have a [`relay_url`](SignedPart::relay_url) too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -153,6 +167,7 @@ pub struct SignPartsRequest {
 
 /// The URLs that were asked for, in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignPartsResponse {
     /// One for each part of the request.
@@ -161,6 +176,7 @@ pub struct SignPartsResponse {
 
 /// `POST /api/upload-sessions/{id}/parts/{n}/relay?grant=…`: the part is at the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RelayResponse {
     /// The part.
@@ -174,6 +190,7 @@ pub struct RelayResponse {
 
 /// `GET /api/upload-sessions/{id}`: the truth about a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionResponse {
     /// The session.
@@ -201,6 +218,7 @@ pub struct SessionResponse {
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum SessionStatus {
     /// Takes parts.
@@ -216,6 +234,7 @@ pub enum SessionStatus {
 
 /// A part that the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StoredPart {
     /// The part.
@@ -233,6 +252,7 @@ pub struct StoredPart {
 
 /// `POST /api/upload-sessions/{id}/seal`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SealRequest {
     /// Checksum of the whole file.
@@ -242,6 +262,7 @@ pub struct SealRequest {
 
 /// The session is sealed, or further.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SealResponse {
     /// `sealed` or `completed`.
@@ -250,6 +271,7 @@ pub struct SealResponse {
 
 /// `POST /api/upload-sessions/{id}/complete`. The body may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteRequest {
     /// Checksum of the whole file, compared with what the server combined itself.
@@ -263,6 +285,7 @@ pub struct CompleteRequest {
 
 /// The object is there: what the store itself says of it. A repeated call answers the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteResponse {
     /// The object's key.
@@ -287,6 +310,7 @@ pub struct CompleteResponse {
 /// An error answer, `application/problem+json`.
 /// <https://www.rfc-editor.org/rfc/rfc9457>
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// `urn:holdfast:error:{code}`.

@@ -1,6 +1,6 @@
 //! Who calls, by the header `Authorization`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
@@ -8,6 +8,21 @@ use axum::http::request::Parts;
 
 use crate::auth::{Authorizer, Principal};
 use crate::error::UploadError;
+
+/// Whose call it is, for the log: told once somebody has found out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownClient(Arc<OnceLock<String>>);
+
+impl KnownClient {
+    pub(crate) fn tell(&self, client: &str) {
+        // Who was found first stays: a call has one caller.
+        let _ = self.0.set(client.to_owned());
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
 
 /// The caller whose credentials the [`Authorizer`] has accepted.
 #[derive(Debug)]
@@ -24,7 +39,11 @@ where
         let authorizer = Arc::<dyn Authorizer>::from_ref(state);
         let header = parts.headers.get(AUTHORIZATION);
         let bearer = header.and_then(|value| value.to_str().ok()).and_then(bearer);
-        authorizer.authorize(bearer).await.map(Self)
+        let principal = authorizer.authorize(bearer).await?;
+        if let Some(known) = parts.extensions.get::<KnownClient>() {
+            known.tell(&principal.client);
+        }
+        Ok(Self(principal))
     }
 }
 

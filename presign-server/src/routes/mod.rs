@@ -1,7 +1,9 @@
 //! The router: which path does what, and what each passes through first.
 
+mod document;
 mod health;
 mod keys;
+mod metrics;
 mod page;
 mod relay;
 mod sessions;
@@ -13,18 +15,22 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use upload_protocol::{IdempotencyKey, UploadToken};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::auth::{Authorizer, OpenAuthorizer};
 use crate::http::access::{AccessRules, check_host, check_origin};
 use crate::http::extract::BODY_LENGTH_BYTES_MAX;
-use crate::http::observe::{REQUEST_ID, observe};
+use crate::http::observe::{Observing, REQUEST_ID, observe};
 use crate::http::problem::{method_not_allowed, on_panic, route_not_found};
+use crate::metrics::Metrics;
 use crate::uploads::Uploads;
+use document::Document;
 
 /// How long a browser may remember what it was told about cross-origin calls.
 const PREFLIGHT_AGE: Duration = Duration::from_hours(2);
@@ -62,6 +68,7 @@ impl AppState {
 struct ApiState {
     uploads: Uploads,
     authorizer: Arc<dyn Authorizer>,
+    metrics: Metrics,
 }
 
 /// The server as a router, to be served alone or mounted in an own app.
@@ -71,47 +78,86 @@ pub fn router(state: AppState) -> Router {
     let access = Arc::new(state.access);
     let cors = cors(access.origins());
     let uploads = state.uploads;
-    let api = Router::new()
-        .route("/upload-sessions", post(sessions::start))
-        .route("/upload-sessions/batch", post(sessions::start_batch))
-        // No session is called `batch`: ids are UUIDs.
-        .route("/upload-sessions/batch/complete", post(sessions::complete_batch))
-        .route(
-            "/upload-sessions/{id}",
-            get(sessions::status).delete(sessions::abort),
-        )
-        .route("/upload-sessions/{id}/parts", post(sessions::sign_parts))
-        .route("/upload-sessions/{id}/parts/{number}/relay", post(relay::relay))
-        .route("/upload-sessions/{id}/seal", post(sessions::seal))
-        .route("/upload-sessions/{id}/complete", post(sessions::complete))
+    let observing = Observing {
+        timeout: state.request_timeout,
+        metrics: uploads.metrics().clone(),
+    };
+    let api_state = ApiState {
+        uploads: uploads.clone(),
+        authorizer: state.authorizer,
+        metrics: uploads.metrics().clone(),
+    };
+    let (api, api_document) = api_routes().split_for_parts();
+    let (operators, operators_document) = operator_routes().split_for_parts();
+    let (keys, keys_document) = key_routes().split_for_parts();
+    let (probes, probes_document) = probe_routes().split_for_parts();
+    let documents = OpenApi::default().nest("/api", api_document);
+    let documents = documents
+        .merge_from(operators_document)
+        .merge_from(keys_document)
+        .merge_from(probes_document);
+    let (public, public_document) = public_routes().split_for_parts();
+    let document = crate::openapi::document(documents.merge_from(public_document));
+    let api = api
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(access.clone(), check_origin))
         .layer(cors)
-        .with_state(ApiState {
-            uploads: uploads.clone(),
-            authorizer: state.authorizer,
-        });
+        .with_state(api_state.clone());
     let guarded = Router::new()
         .nest("/api", api)
-        .merge(
-            Router::new()
-                .route("/.well-known/jwks.json", get(keys::keys))
-                .with_state(uploads.clone()),
-        )
+        .merge(operators.with_state(api_state))
+        .merge(keys.with_state(uploads.clone()))
+        .merge(public.with_state(Document::new(&document)))
+        .method_not_allowed_fallback(method_not_allowed)
         .fallback(page::serve)
         .with_state(page::PageState::new(&uploads.storage().public_origin()))
         .layer(from_fn_with_state(access, check_host));
     Router::new()
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .with_state(uploads)
+        .merge(probes.with_state(uploads))
         .method_not_allowed_fallback(method_not_allowed)
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_LENGTH_BYTES_MAX))
         .layer(RequestBodyTimeoutLayer::new(state.body_timeout))
         .layer(CatchPanicLayer::custom(on_panic))
-        .layer(from_fn_with_state(state.request_timeout, observe))
+        .layer(from_fn_with_state(observing, observe))
+}
+
+/// What clients call, below `/api`. A route that is listed here is in the `OpenAPI` document too;
+/// `crate::openapi` says how to write one.
+fn api_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(sessions::start))
+        .routes(routes!(sessions::start_batch))
+        // No session is called `batch`: ids are UUIDs.
+        .routes(routes!(sessions::complete_batch))
+        .routes(routes!(sessions::status, sessions::abort))
+        .routes(routes!(sessions::sign_parts))
+        .routes(routes!(relay::relay))
+        .routes(routes!(sessions::seal))
+        .routes(routes!(sessions::complete))
+}
+
+/// What operators call.
+fn operator_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(metrics::metrics))
+}
+
+/// What anybody may ask, at the hosts this server answers for.
+fn public_routes() -> OpenApiRouter<Document> {
+    OpenApiRouter::new().routes(routes!(document::openapi))
+}
+
+/// The same, of the uploads.
+fn key_routes() -> OpenApiRouter<Uploads> {
+    OpenApiRouter::new().routes(routes!(keys::keys))
+}
+
+/// What is asked by whatever keeps the process running, at any host.
+fn probe_routes() -> OpenApiRouter<Uploads> {
+    OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
 }
 
 fn cors(origins: &[String]) -> CorsLayer {

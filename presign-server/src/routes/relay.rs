@@ -10,8 +10,25 @@ use upload_protocol::{ErrorCode, PartNumber, RelayResponse, SessionId};
 
 use crate::error::{Result, UploadError};
 use crate::http::relayed::SharedBody;
+use crate::openapi::RelayProblems;
 use crate::uploads::{RelayCall, Uploads};
 
+/// Passes a part's bytes on to the store, for who can't reach it.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions/{id}/parts/{number}/relay",
+    tag = "sessions",
+    params(
+        ("id" = SessionId, Path, description = "The session."),
+        ("number" = PartNumber, Path, description = "The part."),
+        ("grant" = String, Query, description = "As it stands in the `relayUrl` of the part: good for one body."),
+    ),
+    request_body(
+        description = "The part's bytes, as many as the grant names.",
+        content(("text/plain"), ("application/octet-stream")),
+    ),
+    responses((status = 200, description = "The store has the part.", body = RelayResponse), RelayProblems),
+)]
 pub(super) async fn relay(
     State(uploads): State<Uploads>,
     Path((session, part_number)): Path<(String, String)>,

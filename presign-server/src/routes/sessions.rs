@@ -7,15 +7,19 @@ use futures::stream::{self, StreamExt as _};
 use upload_protocol::limits::{BATCH_LENGTH_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{
     CompleteBatchItem, CompleteBatchRequest, CompleteBatchResponse, CompleteBatchResult, CompleteRequest,
-    CompleteResponse, Problem, SealRequest, SealResponse, SessionResponse, SignPartsRequest,
-    SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse, StartBatchResult, StartRequest,
-    StartResponse, UploadToken,
+    CompleteResponse, IdempotencyKey, Problem, SealRequest, SealResponse, SessionId, SessionResponse,
+    SignPartsRequest, SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse,
+    StartBatchResult, StartRequest, StartResponse, UploadToken,
 };
 
 use crate::auth::Principal;
 use crate::error::{Result, UploadError};
 use crate::http::caller::Caller;
 use crate::http::extract::{Idempotent, Json, OptionalJson, SessionCall, read_key};
+use crate::openapi::{
+    AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, SealProblems, SignProblems,
+    StartProblems, StatusProblems,
+};
 use crate::store::Versioned;
 use crate::uploads::Uploads;
 
@@ -25,6 +29,16 @@ const BATCH_AT_ONCE_MAX: usize = 16;
 // Every start of the longest batch gets the URL of its first part.
 const _: () = assert!(BATCH_LENGTH_MAX <= SIGN_BATCH_PARTS_MAX);
 
+/// Starts an upload session, or answers the one that was started with this key before.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions",
+    tag = "sessions",
+    params(("Idempotency-Key" = IdempotencyKey, Header, description = "Made once for this upload.")),
+    security((), ("bearer" = [])),
+    request_body = StartRequest,
+    responses((status = 201, description = "The session.", body = StartResponse), StartProblems),
+)]
 pub(super) async fn start(
     State(uploads): State<Uploads>,
     Caller(principal): Caller,
@@ -37,6 +51,15 @@ pub(super) async fn start(
     Ok((StatusCode::CREATED, JsonAnswer(started)))
 }
 
+/// Starts many sessions, each answered by itself.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions/batch",
+    tag = "sessions",
+    security((), ("bearer" = [])),
+    request_body = StartBatchRequest,
+    responses((status = 200, description = "One result for each start, in the same order.", body = StartBatchResponse), BatchProblems),
+)]
 pub(super) async fn start_batch(
     State(uploads): State<Uploads>,
     Caller(principal): Caller,
@@ -66,10 +89,19 @@ async fn start_one(
     };
     match started.await {
         Ok(session) => StartBatchResult::Session(Box::new(session)),
-        Err(error) => StartBatchResult::Problem(problem_of_one(&error)),
+        Err(error) => StartBatchResult::Problem(problem_of_one(uploads, &error)),
     }
 }
 
+/// Signs a URL for each part named.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions/{id}/parts",
+    tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session."), ("Upload-Token" = UploadToken, Header, description = "The session's token.")),
+    request_body = SignPartsRequest,
+    responses((status = 200, description = "One URL for each part, in the same order.", body = SignPartsResponse), SignProblems),
+)]
 pub(super) async fn sign_parts(
     State(uploads): State<Uploads>,
     call: SessionCall,
@@ -79,6 +111,14 @@ pub(super) async fn sign_parts(
     uploads.sign_parts(found, &request).await.map(JsonAnswer)
 }
 
+/// Tells where the session stands and what the store holds.
+#[utoipa::path(
+    get,
+    path = "/upload-sessions/{id}",
+    tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session."), ("Upload-Token" = UploadToken, Header, description = "The session's token.")),
+    responses((status = 200, description = "The truth.", body = SessionResponse), StatusProblems),
+)]
 pub(super) async fn status(
     State(uploads): State<Uploads>,
     call: SessionCall,
@@ -87,6 +127,15 @@ pub(super) async fn status(
     uploads.status(found).await.map(JsonAnswer)
 }
 
+/// Seals the session: the server completes it by itself once the store holds every part.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions/{id}/seal",
+    tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session."), ("Upload-Token" = UploadToken, Header, description = "The session's token.")),
+    request_body = SealRequest,
+    responses((status = 200, description = "`sealed` or `completed`.", body = SealResponse), SealProblems),
+)]
 pub(super) async fn seal(
     State(uploads): State<Uploads>,
     call: SessionCall,
@@ -96,6 +145,15 @@ pub(super) async fn seal(
     uploads.seal(found, &request).await.map(JsonAnswer)
 }
 
+/// Completes the session now.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions/{id}/complete",
+    tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session."), ("Upload-Token" = UploadToken, Header, description = "The session's token.")),
+    request_body = Option<CompleteRequest>,
+    responses((status = 200, description = "What the store says of the object.", body = CompleteResponse), CompleteProblems),
+)]
 pub(super) async fn complete(
     State(uploads): State<Uploads>,
     call: SessionCall,
@@ -105,6 +163,14 @@ pub(super) async fn complete(
     uploads.complete(found, request).await.map(JsonAnswer)
 }
 
+/// Completes many sessions, each answered by itself.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions/batch/complete",
+    tag = "sessions",
+    request_body = CompleteBatchRequest,
+    responses((status = 200, description = "One result for each complete, in the same order.", body = CompleteBatchResponse), CompleteBatchProblems),
+)]
 pub(super) async fn complete_batch(
     State(uploads): State<Uploads>,
     Json(request): Json<CompleteBatchRequest>,
@@ -130,13 +196,14 @@ async fn complete_one(uploads: Uploads, item: CompleteBatchItem) -> CompleteBatc
     };
     match completed.await {
         Ok(completed) => CompleteBatchResult::Completed(completed),
-        Err(error) => CompleteBatchResult::Problem(problem_of_one(&error)),
+        Err(error) => CompleteBatchResult::Problem(problem_of_one(&uploads, &error)),
     }
 }
 
 /// The problem of one of many. The call as a whole is answered with success, so the log would not show it.
-fn problem_of_one(error: &UploadError) -> Problem {
+fn problem_of_one(uploads: &Uploads, error: &UploadError) -> Problem {
     let problem = error.to_problem();
+    uploads.metrics().failed(problem.code);
     let (status, code, detail) = (problem.status, problem.code.as_str(), &problem.detail);
     if status >= 500 {
         tracing::error!(status, code, detail, "one of many failed");
@@ -146,6 +213,14 @@ fn problem_of_one(error: &UploadError) -> Problem {
     problem
 }
 
+/// Aborts the session: nothing of it is left at the store.
+#[utoipa::path(
+    delete,
+    path = "/upload-sessions/{id}",
+    tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session."), ("Upload-Token" = UploadToken, Header, description = "The session's token.")),
+    responses((status = 204, description = "It is aborted."), AbortProblems),
+)]
 pub(super) async fn abort(State(uploads): State<Uploads>, call: SessionCall) -> Result<StatusCode> {
     let found = authorized(&uploads, &call).await?;
     uploads.abort(found).await?;

@@ -1,5 +1,6 @@
 //! A limit on how many connections there are, upgraded ones included.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -9,8 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum_server::accept::Accept;
+use metrics::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::metrics::Metrics;
 
 /// The limit is told about in the log no more often than this, in seconds.
 const WARN_INTERVAL_SECONDS: u64 = 10;
@@ -29,10 +33,11 @@ struct Places {
     since: Instant,
     /// Seconds after `since` from which the log is told again.
     warn_at_seconds: AtomicU64,
+    metrics: Metrics,
 }
 
 impl<A> AtMost<A> {
-    pub(super) fn new(connections_max: usize, inner: A) -> Self {
+    pub(super) fn new(connections_max: usize, metrics: Metrics, inner: A) -> Self {
         // A semaphore counts to half of `usize` or less.
         let connections_max = connections_max.min(Semaphore::MAX_PERMITS);
         let places = Places {
@@ -40,6 +45,7 @@ impl<A> AtMost<A> {
             connections_max,
             since: Instant::now(),
             warn_at_seconds: AtomicU64::new(0),
+            metrics,
         };
         Self {
             inner,
@@ -49,8 +55,9 @@ impl<A> AtMost<A> {
 }
 
 impl Places {
-    fn take(&self) -> io::Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+    fn take(&self) -> io::Result<Place> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            self.metrics.connections_refused().increment(1);
             let now = self.since.elapsed().as_secs();
             let warn_at = self.warn_at_seconds.load(Ordering::Relaxed);
             if now >= warn_at {
@@ -62,7 +69,31 @@ impl Places {
                 );
             }
             io::Error::new(io::ErrorKind::QuotaExceeded, "all connections are in use")
+        })?;
+        let gauge = self.metrics.connections();
+        gauge.increment(1.0);
+        Ok(Place {
+            gauge,
+            _permit: permit,
         })
+    }
+}
+
+/// The place of one connection.
+struct Place {
+    gauge: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gauge.decrement(1.0);
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place")
     }
 }
 
@@ -91,7 +122,7 @@ where
 #[derive(Debug)]
 pub(super) struct Counted<T> {
     inner: T,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {

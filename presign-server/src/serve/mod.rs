@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
 use connections::AtMost;
 use tls::Certificate;
 pub use tls::{TlsError, TlsFiles};
@@ -100,11 +101,16 @@ impl Front {
     }
 
     /// Answers until `stop`; then calls under way get 10 seconds and are cut off.
-    pub(crate) async fn serve(self, router: Router, stop: CancellationToken) -> io::Result<()> {
+    pub(crate) async fn serve(
+        self,
+        router: Router,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
         let handle = Handle::new();
         let draining = tokio::spawn(drain(handle.clone(), stop.clone()));
         let bounded = bounded(Server::from_listener(self.listener), self.limits).handle(handle);
-        let accept = AtMost::new(self.limits.connections_max, NoDelayAcceptor::new());
+        let accept = AtMost::new(self.limits.connections_max, metrics, NoDelayAcceptor::new());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let served = match self.certificate {
             None => bounded.acceptor(accept).serve(service).await,

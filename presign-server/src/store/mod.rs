@@ -4,6 +4,7 @@
 //! `upload_testkit::session_store`, which every store passes.
 
 mod memory;
+mod observed;
 mod redis;
 mod sqlite;
 
@@ -17,6 +18,7 @@ use upload_protocol::SessionId;
 use crate::session::{Session, StateKind};
 
 pub use memory::MemorySessionStore;
+pub(crate) use observed::ObservedSessionStore;
 pub use redis::{
     REDIS_KEY_PREFIX_DEFAULT, RedisAddress, RedisAddressError, RedisSessionStore, is_redis_key_prefix,
 };

@@ -6,6 +6,7 @@ mod forget;
 mod grant;
 mod janitor;
 mod locks;
+mod observed;
 mod relay;
 mod sealer;
 mod sign;
@@ -22,15 +23,17 @@ use upload_storage::{NewObject, ObjectStorage};
 
 use crate::clock::{Clock, SystemClock, ms_since_epoch};
 use crate::error::{Result, UploadError};
+use crate::metrics::Metrics;
 use crate::receipt::ReceiptSigner;
 use crate::session::{Session, SessionState};
-use crate::store::{SessionStore, SessionStoreError, Versioned};
+use crate::store::{ObservedSessionStore, SessionStore, SessionStoreError, Versioned};
 use crate::token::TokenMaker;
 
 pub use relay::{RelayCall, RelayLimits};
 pub use sealer::{Sealer, SealerTiming};
 
 use locks::SessionLocks;
+use observed::ObservedStorage;
 use relay::Relays;
 
 /// Times an update is tried again after somebody else's came first.
@@ -93,6 +96,7 @@ struct Inner {
     locks: SessionLocks,
     relays: Relays,
     receipts: ReceiptSigner,
+    metrics: Metrics,
     /// Sessions that the sealer has something to do for.
     waking: broadcast::Sender<(SessionId, Wake)>,
 }
@@ -141,8 +145,18 @@ impl UploadsBuilder {
         self
     }
 
+    /// Counts into these metrics, instead of new ones of its own.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.inner.metrics = metrics;
+        self
+    }
+
     /// Ready to be used.
-    pub fn build(self) -> Uploads {
+    pub fn build(mut self) -> Uploads {
+        let metrics = &self.inner.metrics;
+        self.inner.storage = Arc::new(ObservedStorage::new(self.inner.storage, metrics.clone()));
+        self.inner.sessions = Arc::new(ObservedSessionStore::new(self.inner.sessions, metrics.clone()));
         Uploads {
             inner: Arc::new(self.inner),
         }
@@ -167,6 +181,7 @@ impl Uploads {
                 tokens,
                 policy: UploadPolicy::default(),
                 locks: SessionLocks::default(),
+                metrics: Metrics::new(),
                 waking: broadcast::Sender::new(WAKING_LENGTH_MAX),
             },
         }
@@ -180,6 +195,11 @@ impl Uploads {
     /// The store of sessions.
     pub fn sessions(&self) -> &dyn SessionStore {
         &*self.inner.sessions
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     /// The session a token opens.
@@ -239,7 +259,10 @@ impl Uploads {
                 return Ok(current);
             };
             match self.inner.sessions.update(current.version, next).await {
-                Ok(updated) => return Ok(updated),
+                Ok(updated) => {
+                    self.count_end(&current.session, &updated.session);
+                    return Ok(updated);
+                }
                 Err(SessionStoreError::Conflict { id, .. }) => current = self.load(id).await?,
                 Err(error) => return Err(error.into()),
             }
@@ -251,6 +274,22 @@ impl Uploads {
                 current.session.id
             ),
         ))
+    }
+
+    /// Counts what has just been completed or aborted. Being aborted is what counts, not the last of
+    /// its leftovers; only a session that ends at the store is never being so.
+    fn count_end(&self, before: &Session, after: &Session) {
+        let ended = |session: &Session| !session.state.kind().takes_parts();
+        if ended(before) {
+            return;
+        }
+        match &after.state {
+            SessionState::Completed(completed) => {
+                self.inner.metrics.completed(after.mode, completed.size_bytes);
+            }
+            SessionState::Aborting { .. } | SessionState::Aborted => self.inner.metrics.aborted(after.mode),
+            SessionState::Reserved | SessionState::Open | SessionState::Sealed { .. } => {}
+        }
     }
 
     /// Renews the lease where that is due. A failure to do so fails nothing else.

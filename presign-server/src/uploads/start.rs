@@ -35,7 +35,10 @@ impl Uploads {
         let session = self.plan(principal, key, request)?;
         let bytes_max = principal.limits.bytes_in_flight_max;
         let (found, fresh) = match self.inner.sessions.create(session, bytes_max).await? {
-            Created::New(created) => (created, true),
+            Created::New(created) => {
+                self.inner.metrics.started(created.session.mode);
+                (created, true)
+            }
             Created::Existing(existing) => {
                 check_same_file(&existing.session, request)?;
                 (existing, false)

@@ -5,6 +5,8 @@ mod attacks;
 mod complete_batch;
 mod cut_writes;
 mod janitor;
+mod metrics;
+mod openapi;
 mod own_session_store;
 mod plain_store;
 mod process;
