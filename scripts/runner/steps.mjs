@@ -70,6 +70,7 @@ export const STEPS = [
     needs: ['page'],
     minutes: 20,
   },
+  { name: 'openapi', command: ['bash', 'scripts/check-openapi.sh'], needs: ['binaries'], minutes: 10 },
   {
     name: 'e2e',
     command: ['playwright', 'test', '--config', 'web/e2e/playwright.config.ts', '--reporter=list,json'],
