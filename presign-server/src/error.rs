@@ -14,6 +14,8 @@ pub struct UploadError {
     pub code: ErrorCode,
     /// The value, the limit, what to do.
     pub detail: String,
+    /// Seconds to wait before it is repeated, at least; `None` leaves it to the code.
+    pub retry_after_seconds: Option<u32>,
 }
 
 /// What every fallible call of this crate answers.
@@ -23,7 +25,11 @@ impl UploadError {
     /// A failure of one code with its own detail.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { code, detail }
+        Self {
+            code,
+            detail,
+            retry_after_seconds: None,
+        }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {

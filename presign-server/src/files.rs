@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// Files, and how they looked when they were last looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
     files: Vec<(PathBuf, Look)>,
 }

@@ -18,6 +18,7 @@ mod key;
 mod metrics;
 mod openapi;
 pub mod receipt;
+mod reload;
 mod routes;
 pub mod run;
 mod secrets;
@@ -29,7 +30,9 @@ mod uploads;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Result, UploadError};
-pub use http::access::{AccessRuleError, AccessRules};
+pub use http::access::{AccessRuleError, AccessRules, SharedAccess};
+pub use http::network::{InvalidNetwork, Network};
+pub use http::rate::{RateLimit, RateLimits};
 pub use metrics::Metrics;
 pub use routes::{AppState, router};
 pub use serve::{ConnectionLimits, TlsError, TlsFiles};

@@ -3,7 +3,6 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use presign_server::config::{Args, Config, Environment, LogFormat};
 use presign_server::run::Server;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +13,18 @@ use tracing_subscriber::EnvFilter;
 const LOG_FILTER: &str = "info,aws_config=warn,aws_smithy_runtime=warn,aws_sdk_s3=warn,hyper=warn,s3s=warn";
 
 fn main() -> ExitCode {
-    let config = match Config::load(Args::parse(), Environment::of_process()) {
+    let args = Args::read();
+    let print_config = args.print_config;
+    let config = match Config::load(args, Environment::of_process()) {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };
+    if print_config {
+        return match std::io::stdout().write_all(config.shown().as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        };
+    }
     start_log(config.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

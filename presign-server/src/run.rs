@@ -14,7 +14,9 @@ use upload_storage::{
     AddressError, Credentials, S3Storage, S3StorageConfig, SharedCredentialsProvider, StoreProfile,
 };
 
-use crate::config::{Config, SessionStoreKind, StoreConfig};
+use crate::config::{Config, Reading, SessionStoreKind, StoreConfig};
+use crate::http::rate::RateLimits;
+use crate::reload::{Hangups, Live, follow, hangups};
 use crate::routes::{AppState, router};
 use crate::secrets::{SecretError, secret_file};
 use crate::serve::{DRAIN_TIMEOUT, Front, TlsError};
@@ -91,6 +93,8 @@ pub struct Server {
     state: AppState,
     embedded: Option<RunningStore>,
     insecure_open: bool,
+    reading: Reading,
+    hangups: Hangups,
 }
 
 #[derive(Debug)]
@@ -122,11 +126,14 @@ impl Server {
         let mut state = AppState::new(uploads, config.access);
         state.request_timeout = config.request_timeout;
         state.body_timeout = config.body_timeout;
+        state.rate_limits = RateLimits::new(config.rate_limit, config.trusted_proxies);
         Ok(Self {
             front,
             state,
             embedded,
             insecure_open: config.insecure_open,
+            hangups: hangups(&config.reading),
+            reading: config.reading,
         })
     }
 
@@ -156,6 +163,12 @@ impl Server {
         }
         tokio::spawn(check_stores(self.state.uploads.clone()));
         let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
+        let live = Live {
+            uploads: self.state.uploads.clone(),
+            access: self.state.access.clone(),
+            rate_limits: self.state.rate_limits.clone(),
+        };
+        tokio::spawn(follow(self.reading, live, self.hangups, stop.clone()));
         let sealer_stop = CancellationToken::new();
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
         let metrics = self.state.uploads.metrics().clone();

@@ -96,6 +96,8 @@ error_codes! {
     /// The client's unfinished uploads would have more bytes together than it may. Retry: after a
     /// back-off, since uploads end.
     QuotaExceeded = ("quota_exceeded", 429, "Too many bytes in flight"),
+    /// The client calls more often than it may. Retry: after a back-off of `Retry-After` seconds.
+    RateLimited = ("rate_limited", 429, "Too many calls"),
     /// The request took too long. Retry: after a back-off.
     Timeout = ("timeout", 408, "Request timed out"),
     /// The server failed in a way it doesn't know. Retry: after a back-off.

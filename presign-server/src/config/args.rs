@@ -1,5 +1,6 @@
 //! What the command line and the environment say.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::LogFormat;
+use super::origin::Origin;
 use super::session_store::SessionStoreText;
 
 /// Flags and environment of the binary. Each may stand in `holdfast.yaml` under its name with
@@ -137,6 +139,20 @@ pub struct Args {
     )]
     #[serde(rename = "cors_allowed_origin", skip_serializing_if = "Vec::is_empty")]
     pub cors_allowed_origins: Vec<String>,
+    /// Calls a second that one client, session or address may make in the long run; 0 sets no limit
+    /// [default: 500]
+    #[arg(long, env = "HOLDFAST_RATE_LIMIT_PER_SECOND")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit_per_second: Option<u32>,
+    /// Calls it may make at once after a pause [default: 5000]
+    #[arg(long, env = "HOLDFAST_RATE_LIMIT_BURST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit_burst: Option<u32>,
+    /// Proxy, as an address or a network such as 10.0.0.0/8, that is believed when its `X-Forwarded-For`
+    /// says whom it asks for; may be repeated
+    #[arg(long = "trusted-proxy", env = "HOLDFAST_TRUSTED_PROXY", value_delimiter = ',')]
+    #[serde(rename = "trusted_proxy", skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
     /// Listen beyond loopback although anyone who reaches the address may upload
     #[arg(long, env = "HOLDFAST_INSECURE_OPEN", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +161,14 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_LOG_FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<LogFormat>,
+    /// Print the settings in force, each with where it came from, and end
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_config: bool,
+    /// Where each was given; filled by [`Args::read`].
+    #[arg(skip)]
+    #[serde(skip)]
+    pub origins: BTreeMap<String, Origin>,
 }
 
 /// Secrets and names that only the environment gives.

@@ -2,6 +2,8 @@
 
 mod args;
 mod error;
+mod origin;
+mod reading;
 mod session_store;
 mod settings;
 
@@ -9,20 +11,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::{Format as _, Serialized, Yaml};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use upload_storage::StoreProfile;
 
 use crate::http::access::AccessRules;
+use crate::http::network::Network;
+use crate::http::rate::RateLimit;
 use crate::serve::{ConnectionLimits, TlsFiles};
 use crate::uploads::{RelayLimits, UploadPolicy};
 
 pub use args::{Args, Environment};
 pub use error::ConfigError;
+pub use origin::Origin;
+pub(crate) use reading::Reading;
 pub use session_store::{SessionStoreKind, SessionStoreText};
-use settings::Settings;
 
 /// File of settings looked for where no `--config` names one.
 const CONFIG_FILE: &str = "holdfast.yaml";
@@ -63,6 +66,12 @@ pub struct Config {
     pub insecure_open: bool,
     /// How the log is written.
     pub log_format: LogFormat,
+    /// How often one client may call.
+    pub rate_limit: RateLimit,
+    /// Proxies that are believed when they say whom they ask for.
+    pub trusted_proxies: Vec<Network>,
+    /// What it was read from.
+    pub(crate) reading: Reading,
 }
 
 /// The store of objects.
@@ -107,28 +116,21 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting, its value and what to do.
-    pub fn load(mut args: Args, environment: Environment) -> Result<Self, ConfigError> {
-        if args.part_size_bytes.is_none()
-            && let Some(text) = &environment.part_size_bytes
-        {
-            let bytes = text.trim().parse();
-            args.part_size_bytes = Some(bytes.map_err(|_| ConfigError::Value {
-                name: "PART_SIZE_BYTES",
-                value: text.clone(),
-                reason: "expected a number of bytes".to_owned(),
-            })?);
-        }
-        let file = settings_file(args.config.as_deref())?;
-        let figment = Figment::from(Serialized::defaults(Settings::default()));
-        let figment = match file {
-            Some(path) => figment.merge(Yaml::file_exact(path)),
-            None => figment,
-        };
-        let settings: Settings = figment
-            .merge(Serialized::defaults(args))
-            .extract()
-            .map_err(|error| ConfigError::Unreadable(Box::new(error)))?;
-        settings.check(environment)
+    pub fn load(args: Args, environment: Environment) -> Result<Self, ConfigError> {
+        let (reading, settings) = Reading::read(args, environment.clone())?;
+        let origin = |name: &str| reading.origin(name);
+        let mut config = settings
+            .check(environment)
+            .map_err(|error| error.at_origin(origin))?;
+        config.reading = reading;
+        Ok(config)
+    }
+}
+
+impl Config {
+    /// All settings in force as YAML, each with where it came from, secrets left out.
+    pub fn shown(&self) -> String {
+        self.reading.shown()
     }
 }
 
@@ -138,6 +140,7 @@ fn settings_file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
         Some(path) => Err(ConfigError::Value {
             name: "config",
             value: path.display().to_string(),
+            origin: Origin::Flag("--config".to_owned()),
             reason: "there is no such file".to_owned(),
         }),
         None => Ok(Some(PathBuf::from(CONFIG_FILE)).filter(|path| path.is_file())),

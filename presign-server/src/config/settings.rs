@@ -14,9 +14,12 @@ use upload_storage::StoreProfile;
 
 use super::args::Environment;
 use super::error::{ConfigError, value_error};
+use super::reading::Reading;
 use super::session_store::SessionStoreText;
 use super::{Config, LogFormat, StoreConfig};
-use crate::http::access::AccessRules;
+use crate::http::access::{AccessRuleError, AccessRules};
+use crate::http::network::{InvalidNetwork, Network};
+use crate::http::rate::RateLimit;
 use crate::key::is_prefix;
 use crate::serve::{ConnectionLimits, TlsFiles};
 use crate::store::REDIS_KEY_PREFIX_DEFAULT;
@@ -71,6 +74,9 @@ pub(super) struct Settings {
     key_prefix: String,
     allowed_host: Vec<String>,
     cors_allowed_origin: Vec<String>,
+    rate_limit_per_second: u32,
+    rate_limit_burst: u32,
+    trusted_proxy: Vec<String>,
     insecure_open: bool,
     log_format: LogFormat,
 }
@@ -79,6 +85,7 @@ impl Default for Settings {
     fn default() -> Self {
         let policy = UploadPolicy::default();
         let connections = ConnectionLimits::default();
+        let rate_limit = RateLimit::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             data_dir: PathBuf::from(".holdfast"),
@@ -106,6 +113,9 @@ impl Default for Settings {
             key_prefix: policy.key_prefix,
             allowed_host: Vec::new(),
             cors_allowed_origin: Vec::new(),
+            rate_limit_per_second: rate_limit.per_second,
+            rate_limit_burst: rate_limit.burst,
+            trusted_proxy: Vec::new(),
             insecure_open: false,
             log_format: LogFormat::default(),
         }
@@ -115,6 +125,7 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn check(self, environment: Environment) -> Result<Config, ConfigError> {
         let access = self.access()?;
+        let trusted_proxies = self.trusted_proxies()?;
         self.check_listen()?;
         self.check_sizes()?;
         self.check_timeouts()?;
@@ -150,6 +161,12 @@ impl Settings {
             },
             tls,
             insecure_open: self.insecure_open,
+            rate_limit: RateLimit {
+                per_second: self.rate_limit_per_second,
+                burst: self.rate_limit_burst,
+            },
+            trusted_proxies,
+            reading: Reading::default(),
             log_format: self.log_format,
         })
     }
@@ -195,12 +212,23 @@ impl Settings {
     fn access(&self) -> Result<AccessRules, ConfigError> {
         let mut access = AccessRules::of_listener(self.listen);
         for host in &self.allowed_host {
-            access.allow_host(host)?;
+            let refused = |error: AccessRuleError| value_error("allowed_host", host, &error.to_string());
+            access.allow_host(host).map_err(refused)?;
         }
         for origin in &self.cors_allowed_origin {
-            access.allow_origin(origin)?;
+            let refused =
+                |error: AccessRuleError| value_error("cors_allowed_origin", origin, &error.to_string());
+            access.allow_origin(origin).map_err(refused)?;
         }
         Ok(access)
+    }
+
+    fn trusted_proxies(&self) -> Result<Vec<Network>, ConfigError> {
+        let read = |text: &String| {
+            text.parse()
+                .map_err(|error: InvalidNetwork| value_error("trusted_proxy", text, &error.to_string()))
+        };
+        self.trusted_proxy.iter().map(read).collect()
     }
 
     fn check_listen(&self) -> Result<(), ConfigError> {
@@ -224,6 +252,13 @@ impl Settings {
                 let expected = format!("expected 1 to {TIMEOUT_SECONDS_MAX} seconds");
                 return Err(value_error(name, &seconds.to_string(), &expected));
             }
+        }
+        if self.rate_limit_burst == 0 {
+            return Err(value_error(
+                "rate_limit_burst",
+                "0",
+                "nobody could call: expected 1 or more; rate_limit_per_second 0 sets no limit",
+            ));
         }
         if self.connections_max == 0 {
             return Err(value_error(

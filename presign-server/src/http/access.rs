@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::middleware::Next;
@@ -17,6 +19,32 @@ use crate::error::{Result, UploadError};
 pub struct AccessRules {
     hosts: Vec<String>,
     origins: Vec<String>,
+}
+
+/// The rules in force, which may change. Clones share them.
+#[derive(Debug, Clone)]
+pub struct SharedAccess(Arc<ArcSwap<AccessRules>>);
+
+impl SharedAccess {
+    /// Puts other rules in force.
+    pub fn set(&self, rules: AccessRules) {
+        self.0.store(Arc::new(rules));
+    }
+
+    /// Whether pages of an origin other than the server's own may read answers.
+    pub(crate) fn lists(&self, origin: &HeaderValue) -> bool {
+        let rules = self.0.load();
+        rules
+            .origins
+            .iter()
+            .any(|listed| listed.as_bytes() == origin.as_bytes())
+    }
+}
+
+impl From<AccessRules> for SharedAccess {
+    fn from(rules: AccessRules) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(rules)))
+    }
 }
 
 /// An entry of a list of hosts or origins can't be read.
@@ -127,17 +155,17 @@ impl AccessRules {
 
 /// Refuses requests for other hosts.
 pub(crate) async fn check_host(
-    State(rules): State<Arc<AccessRules>>,
+    State(rules): State<SharedAccess>,
     request: Request,
     next: Next,
 ) -> Result<Response> {
-    rules.check_host(host_of(&request).as_deref())?;
+    rules.0.load().check_host(host_of(&request).as_deref())?;
     Ok(next.run(request).await)
 }
 
 /// Refuses calls of other sites' pages.
 pub(crate) async fn check_origin(
-    State(rules): State<Arc<AccessRules>>,
+    State(rules): State<SharedAccess>,
     request: Request,
     next: Next,
 ) -> Result<Response> {
@@ -146,7 +174,10 @@ pub(crate) async fn check_origin(
         .headers()
         .get(ORIGIN)
         .map(|value| value.to_str().unwrap_or("not ASCII"));
-    rules.check_origin(origin, host_of(&request).as_deref())?;
+    rules
+        .0
+        .load()
+        .check_origin(origin, host_of(&request).as_deref())?;
     Ok(next.run(request).await)
 }
 

@@ -6,6 +6,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
+use super::rate::Budget;
 use crate::auth::{Authorizer, Principal};
 use crate::error::UploadError;
 
@@ -39,9 +40,22 @@ where
         let authorizer = Arc::<dyn Authorizer>::from_ref(state);
         let header = parts.headers.get(AUTHORIZATION);
         let bearer = header.and_then(|value| value.to_str().ok()).and_then(bearer);
-        let principal = authorizer.authorize(bearer).await?;
+        let budget = Budget::of(parts);
+        let principal = match authorizer.authorize(bearer).await {
+            Ok(principal) => principal,
+            Err(error) => {
+                budget.charge_address(1)?;
+                return Err(error);
+            }
+        };
         if let Some(known) = parts.extensions.get::<KnownClient>() {
             known.tell(&principal.client);
+        }
+        // Where nobody shows who it is, everybody is the same client.
+        if authorizer.is_open() {
+            budget.charge_address(1)?;
+        } else {
+            budget.charge_client(&principal.client)?;
         }
         Ok(Self(principal))
     }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tower_http::timeout::TimeoutError;
 use upload_protocol::{ErrorCode, IdempotencyKey, SessionId, UploadToken};
 
+use super::rate::Budget;
 use crate::error::{Result, UploadError};
 
 /// Largest request body in bytes: 1,000 parts to sign are 80 KB.
@@ -31,6 +32,7 @@ pub(crate) struct OptionalJson<T>(pub(crate) T);
 pub(crate) struct SessionCall {
     pub(crate) id: SessionId,
     pub(crate) token: Option<UploadToken>,
+    pub(crate) budget: Budget,
 }
 
 /// The header `Idempotency-Key`.
@@ -75,7 +77,8 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionCall {
                 format!("there is no upload session `{shown}`: its id is a UUID"),
             )
         })?;
-        Ok(Self { id, token })
+        let budget = Budget::of(parts);
+        Ok(Self { id, token, budget })
     }
 }
 

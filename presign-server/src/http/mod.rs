@@ -3,6 +3,8 @@
 pub(crate) mod access;
 pub(crate) mod caller;
 pub(crate) mod extract;
+pub(crate) mod network;
 pub(crate) mod observe;
 pub(crate) mod problem;
+pub(crate) mod rate;
 pub(crate) mod relayed;

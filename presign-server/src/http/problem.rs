@@ -18,7 +18,7 @@ impl IntoResponse for UploadError {
         let mut response = status
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             .into_response();
-        if let Some(seconds) = retry_after_seconds(self.code) {
+        if let Some(seconds) = self.retry_after_seconds.or(retry_after_seconds(self.code)) {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -37,7 +37,7 @@ impl IntoResponse for UploadError {
 pub(crate) const fn retry_after_seconds(code: ErrorCode) -> Option<u32> {
     match code {
         // Over in a moment, as another call on the session.
-        ErrorCode::SessionBusy | ErrorCode::Timeout => Some(1),
+        ErrorCode::SessionBusy | ErrorCode::Timeout | ErrorCode::RateLimited => Some(1),
         // A store that restarts, or that is told too much at once.
         ErrorCode::StoreUnavailable
         | ErrorCode::SessionStoreUnavailable

@@ -24,7 +24,7 @@ const API: &[Code] = &[Code::HostRefused, Code::OriginRefused];
 const BODY: &[Code] = &[Code::InvalidRequest, Code::RequestTooLarge];
 
 /// Where a caller shows who it is.
-const CALLER: &[Code] = &[Code::Unauthorized, Code::Forbidden];
+const CALLER: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::RateLimited];
 
 /// Where a session is named in the path.
 const SESSION: &[Code] = &[
@@ -32,6 +32,7 @@ const SESSION: &[Code] = &[
     Code::TokenRefused,
     Code::SessionNotFound,
     Code::SessionBusy,
+    Code::RateLimited,
     Code::SessionStoreUnavailable,
 ];
 
@@ -78,7 +79,7 @@ problems! {
     /// Many starts: each fails by itself, inside the answer.
     BatchProblems: API, BODY, CALLER;
     /// Many completes: each fails by itself, inside the answer.
-    CompleteBatchProblems: API, BODY;
+    CompleteBatchProblems: API, BODY, &[Code::RateLimited];
     /// Signing.
     SignProblems: API, BODY, SESSION, STORE, &[Code::SessionAborted, Code::SessionCompleted];
     /// Relaying a part.

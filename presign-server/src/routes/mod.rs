@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, Method, header};
 use axum::middleware::from_fn_with_state;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use upload_protocol::{IdempotencyKey, UploadToken};
 use utoipa::openapi::OpenApi;
@@ -24,10 +24,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::{Authorizer, OpenAuthorizer};
-use crate::http::access::{AccessRules, check_host, check_origin};
+use crate::http::access::{AccessRules, SharedAccess, check_host, check_origin};
 use crate::http::extract::BODY_LENGTH_BYTES_MAX;
 use crate::http::observe::{Observing, REQUEST_ID, observe};
 use crate::http::problem::{method_not_allowed, on_panic, route_not_found};
+use crate::http::rate::{RateLimit, RateLimits, find_budget};
 use crate::metrics::Metrics;
 use crate::uploads::Uploads;
 use document::Document;
@@ -43,11 +44,13 @@ pub struct AppState {
     /// Decides who a caller is.
     pub authorizer: Arc<dyn Authorizer>,
     /// Who may ask.
-    pub access: AccessRules,
+    pub access: SharedAccess,
     /// How long a call may take.
     pub request_timeout: Duration,
     /// How long the body of a request may pause.
     pub body_timeout: Duration,
+    /// How often one client may call.
+    pub rate_limits: RateLimits,
 }
 
 impl AppState {
@@ -56,9 +59,10 @@ impl AppState {
         Self {
             uploads,
             authorizer: Arc::new(OpenAuthorizer),
-            access,
+            access: access.into(),
             request_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(30),
+            rate_limits: RateLimits::new(RateLimit::default(), Vec::new()),
         }
     }
 }
@@ -75,8 +79,8 @@ struct ApiState {
 ///
 /// Run a [`Sealer`](crate::Sealer) beside it: it completes what clients have sealed and left.
 pub fn router(state: AppState) -> Router {
-    let access = Arc::new(state.access);
-    let cors = cors(access.origins());
+    let access = state.access;
+    let cors = cors(access.clone());
     let uploads = state.uploads;
     let observing = Observing {
         timeout: state.request_timeout,
@@ -118,6 +122,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_LENGTH_BYTES_MAX))
+        .layer(from_fn_with_state(state.rate_limits, find_budget))
         .layer(RequestBodyTimeoutLayer::new(state.body_timeout))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(observing, observe))
@@ -160,10 +165,9 @@ fn probe_routes() -> OpenApiRouter<Uploads> {
         .routes(routes!(health::ready))
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+fn cors(access: SharedAccess) -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(origins)
+        .allow_origin(AllowOrigin::predicate(move |origin, _| access.lists(origin)))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([
             header::CONTENT_TYPE,

@@ -16,6 +16,7 @@ use crate::auth::Principal;
 use crate::error::{Result, UploadError};
 use crate::http::caller::Caller;
 use crate::http::extract::{Idempotent, Json, OptionalJson, SessionCall, read_key};
+use crate::http::rate::Budget;
 use crate::openapi::{
     AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, SealProblems, SignProblems,
     StartProblems, StatusProblems,
@@ -63,10 +64,12 @@ pub(super) async fn start(
 pub(super) async fn start_batch(
     State(uploads): State<Uploads>,
     Caller(principal): Caller,
+    budget: Budget,
     Json(request): Json<StartBatchRequest>,
 ) -> Result<JsonAnswer<StartBatchResponse>> {
     let count = request.starts.len();
     check_count(count, "starts")?;
+    budget.charge_more(count - 1)?;
     // A URL is some hundred bytes to 3 KB: those nobody asked for are as many as one start gets.
     let urls_max = SIGN_BATCH_PARTS_MAX / count;
     let results = stream::iter(request.starts)
@@ -173,9 +176,11 @@ pub(super) async fn complete(
 )]
 pub(super) async fn complete_batch(
     State(uploads): State<Uploads>,
+    budget: Budget,
     Json(request): Json<CompleteBatchRequest>,
 ) -> Result<JsonAnswer<CompleteBatchResponse>> {
     check_count(request.completes.len(), "completes")?;
+    budget.charge_address(request.completes.len())?;
     let results = stream::iter(request.completes)
         .map(|item| complete_one(uploads.clone(), item))
         .buffered(BATCH_AT_ONCE_MAX)
@@ -227,10 +232,19 @@ pub(super) async fn abort(State(uploads): State<Uploads>, call: SessionCall) -> 
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The session, once its token was accepted and its budget allows the call.
 async fn authorized(uploads: &Uploads, call: &SessionCall) -> Result<Versioned> {
-    uploads
-        .authorize(call.id, call.token.as_ref().map(UploadToken::expose))
-        .await
+    let token = call.token.as_ref().map(UploadToken::expose);
+    match uploads.authorize(call.id, token).await {
+        Ok(found) => {
+            call.budget.charge_session(call.id)?;
+            Ok(found)
+        }
+        Err(error) => {
+            call.budget.charge_address(1)?;
+            Err(error)
+        }
+    }
 }
 
 fn check_count(count: usize, what: &str) -> Result<()> {

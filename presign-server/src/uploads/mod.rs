@@ -14,6 +14,7 @@ mod start;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -97,6 +98,8 @@ struct Inner {
     relays: Relays,
     receipts: ReceiptSigner,
     metrics: Metrics,
+    /// The policy's, unless it was changed since.
+    file_size_bytes_max: AtomicU64,
     /// Sessions that the sealer has something to do for.
     waking: broadcast::Sender<(SessionId, Wake)>,
 }
@@ -120,6 +123,7 @@ impl UploadsBuilder {
     /// What is allowed and given.
     #[must_use]
     pub fn policy(mut self, policy: UploadPolicy) -> Self {
+        self.inner.file_size_bytes_max = AtomicU64::new(policy.file_size_bytes_max);
         self.inner.policy = policy;
         self
     }
@@ -182,6 +186,7 @@ impl Uploads {
                 policy: UploadPolicy::default(),
                 locks: SessionLocks::default(),
                 metrics: Metrics::new(),
+                file_size_bytes_max: AtomicU64::new(OBJECT_SIZE_BYTES_MAX),
                 waking: broadcast::Sender::new(WAKING_LENGTH_MAX),
             },
         }
@@ -200,6 +205,11 @@ impl Uploads {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Sets another largest file, for starts from now on.
+    pub fn set_file_size_bytes_max(&self, bytes: u64) {
+        self.inner.file_size_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
     /// The session a token opens.

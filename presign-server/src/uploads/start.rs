@@ -1,5 +1,7 @@
 //! Starting: a row first, then the store.
 
+use std::sync::atomic::Ordering;
+
 use upload_protocol::limits::{FILE_NAME_LENGTH_BYTES_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{
     ChecksumAlgorithm, Crc64Nvme, ErrorCode, HashedPart, IdempotencyKey, LayoutError, MultipartUploadId,
@@ -80,12 +82,13 @@ impl Uploads {
                 request.parts.len()
             )));
         }
-        if request.size_bytes > policy.file_size_bytes_max {
+        let size_bytes_max = self.inner.file_size_bytes_max.load(Ordering::Relaxed);
+        if request.size_bytes > size_bytes_max {
             return Err(UploadError::new(
                 ErrorCode::FileTooLarge,
                 format!(
                     "file is {} bytes, above this server's {}-byte maximum",
-                    request.size_bytes, policy.file_size_bytes_max
+                    request.size_bytes, size_bytes_max
                 ),
             ));
         }

@@ -38,7 +38,7 @@ pub fn command(data_dir: &Path, store_port: u16) -> Command {
     command
 }
 
-fn start(data_dir: &Path, store_port: u16) -> Server {
+pub fn start(data_dir: &Path, store_port: u16) -> Server {
     start_with(data_dir, command(data_dir, store_port))
 }
 

@@ -62,9 +62,91 @@ fn store_is_known_by_its_profile_and_is_amazons_where_none_is_named() {
 }
 
 #[test]
-fn setting_nobody_knows_is_refused_by_name() {
-    let error = load(&[], None, "part_size: 5").unwrap_err();
-    assert!(error.contains("part_size"), "{error}");
+fn setting_nobody_knows_is_refused_by_name_with_the_nearest_one() {
+    for (yaml, hint) in [
+        ("part_size: 5", "did you mean `part_size_bytes`?"),
+        ("lease-seconds: 5", "did you mean `lease_seconds`?"),
+        ("Listen: 127.0.0.1:1", "did you mean `listen`?"),
+        ("xyz: 5", "docs/settings.md"),
+    ] {
+        let error = load(&[], None, yaml).unwrap_err();
+        let name = yaml.split(':').next().unwrap();
+        assert!(error.contains(&format!("setting `{name}` (file ")), "{error}");
+        assert!(error.contains("holdfast.yaml") && error.contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn refusal_names_where_the_value_came_from() {
+    let error = load(&["--lease-seconds", "5"], None, "lease_seconds: 6").unwrap_err();
+    assert!(
+        error.contains("`lease_seconds` is 5 (flag --lease-seconds)"),
+        "{error}"
+    );
+    let error = load(&[], None, "lease_seconds: 6").unwrap_err();
+    assert!(error.contains("`lease_seconds` is 6 (file "), "{error}");
+    let error = load(&[], Some("7"), "").unwrap_err();
+    assert!(
+        error.contains("`part_size_bytes` is 7 (environment variable PART_SIZE_BYTES)"),
+        "{error}"
+    );
+    let error = load(&[], None, "lease_seconds: soon").unwrap_err();
+    assert!(error.contains("setting `lease_seconds` (file "), "{error}");
+    assert!(
+        error.contains("\"soon\"") && error.contains("expected"),
+        "{error}"
+    );
+    let error = load(&[], None, "allowed_host: ['http://a']").unwrap_err();
+    assert!(error.contains("`allowed_host` is http://a (file "), "{error}");
+    let error = load(&["--trusted-proxy", "10.0.0.0/33"], None, "").unwrap_err();
+    assert!(
+        error.contains("`trusted_proxy` is 10.0.0.0/33 (flag --trusted-proxy)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn file_that_is_no_yaml_is_refused_by_its_path() {
+    let error = load(&[], None, "listen: [").unwrap_err();
+    assert!(
+        error.contains("holdfast.yaml") && error.contains("can't be read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn settings_in_force_are_shown_with_their_origins_and_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdfast.yaml");
+    std::fs::write(&path, "lease_seconds: 700000").unwrap();
+    let path = path.to_str().unwrap();
+    let args = Args::read_from([
+        "presign-server",
+        "--config",
+        path,
+        "--part-size-bytes",
+        "10485760",
+    ]);
+    let environment = Environment {
+        token_secret: Some("a-secret-of-some-length".into()),
+        ..Environment::default()
+    };
+    let shown = Config::load(args, environment).unwrap().shown();
+    for line in [
+        "part_size_bytes: 10485760  # flag --part-size-bytes",
+        &format!("lease_seconds: 700000  # file {path}"),
+        "url_lifetime_seconds: 3600  # default",
+        "# HOLDFAST_TOKEN_SECRET: set",
+        "# HOLDFAST_EMBEDDED_S3_SECRET_KEY: not set",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    assert!(!shown.contains("a-secret-of-some-length"));
+    // What is shown can be used as a file.
+    std::fs::write(path, &shown).unwrap();
+    let args = Args::read_from(["presign-server", "--config", path]);
+    let again = Config::load(args, Environment::default()).unwrap();
+    assert_eq!(again.policy.part_size_bytes, 10_485_760);
 }
 
 #[test]
