@@ -136,6 +136,26 @@ impl RedisServer {
         self.signal("-CONT");
     }
 
+    /// What it answers to a command without quotes and spaces in its words: a number, a line or a text.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn ask(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection to Redis");
+        stream
+            .write_all(format!("{command}\r\nQUIT\r\n").as_bytes())
+            .expect("a question");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        // `QUIT` is answered last; a text comes after its length.
+        let answer = answer.strip_suffix("+OK\r\n").unwrap_or(&answer);
+        let text = match answer.split_once("\r\n") {
+            Some((length, text)) if length.starts_with('$') => text,
+            _ => answer.trim_start_matches([':', '+']),
+        };
+        text.trim_end().to_owned()
+    }
+
     fn signal(&self, signal: &str) {
         let id = self
             .child
