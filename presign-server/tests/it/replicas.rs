@@ -16,6 +16,10 @@ const TOKEN_SECRET: &str = "a secret of both replicas";
 
 /// A process on this Redis: the first also runs the embedded store that both use.
 fn replica(folder: &Path, redis_url: &str, store_port: u16, is_first: bool) -> Server {
+    start_with(folder, replica_command(folder, redis_url, store_port, is_first))
+}
+
+fn replica_command(folder: &Path, redis_url: &str, store_port: u16, is_first: bool) -> Command {
     std::fs::create_dir_all(folder).unwrap();
     let mut command = command(folder, store_port);
     command
@@ -28,7 +32,7 @@ fn replica(folder: &Path, redis_url: &str, store_port: u16, is_first: bool) -> S
     } else {
         use_bucket(&mut command, store_port);
     }
-    start_with(folder, command)
+    command
 }
 
 fn use_bucket(command: &mut Command, store_port: u16) {
@@ -145,5 +149,60 @@ fn help_does_not_show_the_address_of_the_environment() {
     assert!(
         text.contains("HOLDFAST_SESSION_STORE") && !text.contains("hush-hush"),
         "{text}"
+    );
+}
+
+/// A certificate of an authority of its own for `localhost`; answers where the authority's stands.
+fn write_certificates(folder: &Path) -> std::path::PathBuf {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_path = folder.join("authority.pem");
+    let certificate = authority.self_signed(&authority_key).unwrap();
+    std::fs::write(&authority_path, certificate.pem()).unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = server.signed_by(&key, &issuer).unwrap();
+    std::fs::write(folder.join("redis.pem"), certificate.pem()).unwrap();
+    std::fs::write(folder.join("redis.key"), key.serialize_pem()).unwrap();
+    authority_path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_by_tls_is_used_where_its_certificate_is_trusted_and_only_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = write_certificates(folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let port = free_port().to_string();
+    let (certificate, key) = (path("redis.pem"), path("redis.key"));
+    let _redis = RedisServer::start_with(&[
+        "--tls-port",
+        &port,
+        "--tls-auth-clients",
+        "no",
+        "--tls-ca-cert-file",
+        authority.to_str().unwrap(),
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+    ]);
+    let url = format!("rediss://localhost:{port}");
+    let folder_of = |name: &str| folder.path().join(name);
+    let mut trusting = replica_command(&folder_of("trusting"), &url, free_port(), true);
+    trusting.env("SSL_CERT_FILE", &authority);
+    let server = start_with(&folder_of("trusting"), trusting);
+    wait_until_ready(&server).await;
+    let bytes = content(10);
+    start_call(&server, &Uuid::new_v4().to_string(), &start_body("a", &bytes)).await;
+
+    let server = replica(&folder_of("wary"), &url, free_port(), true);
+    let (status, problem) = readiness(&server).await;
+    assert_eq!(status, 503);
+    assert!(
+        problem["detail"].as_str().unwrap().contains("certificate"),
+        "{problem}"
     );
 }
