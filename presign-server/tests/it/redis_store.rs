@@ -277,7 +277,15 @@ async fn wrong_password_is_refused_and_never_shown() {
     let server = RedisServer::start_with(&["--requirepass", "right-password"]);
     let at = |user: &str| open_at(&server.url().replace("redis://", &format!("redis://{user}@")));
     at(":right-password").ready().await.unwrap();
-    for store in [at(":wrong-password"), at("app:wrong-password"), open(&server)] {
+    // One that does not know the command repeats what came with it.
+    let other = RedisServer::start_with(&["--rename-command", "AUTH", "LOGIN"]);
+    let unknown = open_at(&other.url().replace("redis://", "redis://:wrong-password@"));
+    for store in [
+        at(":wrong-password"),
+        at("app:wrong-password"),
+        open(&server),
+        unknown,
+    ] {
         let error = refused(store.ready()).await;
         let shown = format!("{error} {store:?}");
         assert!(

@@ -1,7 +1,7 @@
 //! Which setting wins.
 
 use clap::Parser as _;
-use presign_server::config::{Args, Config, Environment, StoreConfig};
+use presign_server::config::{Args, Config, Environment, SessionStoreKind, StoreConfig};
 use upload_storage::StoreProfile;
 
 fn load(arguments: &[&str], part_size: Option<&str>, yaml: &str) -> Result<Config, String> {
@@ -195,4 +195,28 @@ fn lease_that_a_signed_url_could_outlive_is_refused_with_the_limit() {
         "{error}"
     );
     assert!(load(&["--lease-seconds", "93600"], None, yaml).is_ok());
+}
+
+#[test]
+fn address_of_a_redis_is_shown_without_its_password_wherever_it_was_set() {
+    let secret = || Environment {
+        token_secret: Some("0123456789abcdef".to_owned().into()),
+        ..Environment::default()
+    };
+    let url = "rediss://app:hush@cache.example/2";
+    let args = Args::parse_from(["presign-server", "--session-store", url]);
+    assert!(!format!("{args:?}").contains("hush"), "{args:?}");
+    let by_flag = Config::load(args, secret()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdfast.yaml");
+    std::fs::write(&path, format!("session_store: {url}\nredis_key_prefix: team")).unwrap();
+    let args = Args::parse_from(["presign-server", "--config", path.to_str().unwrap()]);
+    let by_file = Config::load(args, secret()).unwrap();
+    for (config, prefix) in [(by_flag, "holdfast"), (by_file, "team")] {
+        assert!(!format!("{config:?}").contains("hush"), "{config:?}");
+        assert_eq!(config.session_store.to_string(), "rediss://cache.example/2");
+        assert!(
+            matches!(&config.session_store, SessionStoreKind::Redis { key_prefix, .. } if key_prefix == prefix)
+        );
+    }
 }

@@ -90,7 +90,7 @@ impl Connection {
         });
         let message = match answer.await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => words(&error),
+            Ok(Err(error)) => self.address.scrub(&error.to_string()),
             Err(_) => {
                 // It may be gone without a word: the next call makes another.
                 *lock(&self.current) = None;
@@ -174,7 +174,7 @@ async fn connect(
             if !down.swap(true, Ordering::Relaxed) {
                 tracing::error!(
                     %address,
-                    error = words(&error),
+                    error = address.scrub(&error.to_string()),
                     "REDIS DOES NOT ANSWER: calls are refused until it does"
                 );
             }
@@ -212,11 +212,6 @@ fn is_lost(error: &RedisError) -> bool {
             error.kind(),
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
         )
-}
-
-/// What an error says. The library puts no password into it; Redis repeats none either.
-fn words(error: &RedisError) -> String {
-    error.to_string()
 }
 
 /// A panic of another call left nothing half-done behind: the next one goes on.
