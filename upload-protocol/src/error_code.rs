@@ -52,6 +52,8 @@ error_codes! {
     RelayGrantRefused = ("relay_grant_refused", 403, "Relay grant refused"),
     /// The credentials are good, and do not allow this. Retry: never with the same ones.
     Forbidden = ("forbidden", 403, "Not allowed with these credentials"),
+    /// As many uploads as the grant allows have been started with it. Retry: never; with another one.
+    GrantSpent = ("grant_spent", 403, "Grant is used up"),
     /// A page of another origin called, and that origin is on no list. Retry: never.
     OriginRefused = ("origin_refused", 403, "Origin not allowed to call"),
     /// The request named a host this server doesn't answer for. Retry: never.
@@ -93,6 +95,8 @@ error_codes! {
     RelayUnavailable = ("relay_unavailable", 503, "No relay free"),
     /// The session store did not answer. Retry: after a back-off.
     SessionStoreUnavailable = ("session_store_unavailable", 503, "Session store unavailable"),
+    /// The keys that credentials are checked with can't be had now. Retry: after a back-off.
+    IdentityUnavailable = ("identity_unavailable", 503, "Identity provider unavailable"),
     /// The client's unfinished uploads would have more bytes together than it may. Retry: after a
     /// back-off, since uploads end.
     QuotaExceeded = ("quota_exceeded", 429, "Too many bytes in flight"),

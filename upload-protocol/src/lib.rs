@@ -8,6 +8,7 @@ mod batch;
 mod checkpoint;
 mod checksum;
 mod error_code;
+mod identity;
 mod ids;
 mod layout;
 pub mod limits;
@@ -23,6 +24,9 @@ pub use batch::{
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, FileInfo};
 pub use checksum::{Crc64Nvme, Crc64NvmeCombiner, InvalidCrc64Nvme};
 pub use error_code::ErrorCode;
+pub use identity::{
+    GrantRequest, GrantResponse, GrantToken, ListedSession, RevokeResponse, SessionListResponse,
+};
 pub use ids::{
     ClientUploadId, IdempotencyKey, InvalidIdempotencyKey, InvalidPartNumber, MultipartUploadId, PartNumber,
     PresignedUrl, SessionId, UploadToken,

@@ -56,3 +56,21 @@ const _: () = assert!(PART_SIZE_BYTES_DEFAULT.is_multiple_of(MIB));
 const _: () = assert!(OBJECT_SIZE_BYTES_MAX <= PART_SIZE_BYTES_MAX * PART_COUNT_MAX as u64);
 // Sizes cross into JavaScript as numbers, exact up to 2^53.
 const _: () = assert!(OBJECT_SIZE_BYTES_MAX < 1 << 53);
+
+/// Longest life of a grant in seconds: a day. Ours, not S3's; longer ones are asked for again.
+pub const GRANT_LIFETIME_SECONDS_MAX: u64 = 24 * 3600;
+
+/// Life of a grant in seconds that asks for none: an hour.
+pub const GRANT_LIFETIME_SECONDS_DEFAULT: u64 = 3600;
+
+/// Most uploads that a grant can be limited to. Ours: each is remembered until the grant ends.
+pub const GRANT_UPLOADS_MAX: u32 = 10_000;
+
+/// Sessions in one page of a list, where no other number is asked for, and the most that may be.
+pub const SESSION_LIST_LENGTH_DEFAULT: usize = 100;
+
+/// See [`SESSION_LIST_LENGTH_DEFAULT`].
+pub const SESSION_LIST_LENGTH_MAX: usize = 1000;
+
+const _: () = assert!(GRANT_LIFETIME_SECONDS_DEFAULT <= GRANT_LIFETIME_SECONDS_MAX);
+const _: () = assert!(SESSION_LIST_LENGTH_DEFAULT <= SESSION_LIST_LENGTH_MAX);
