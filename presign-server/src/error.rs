@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use upload_protocol::{ErrorCode, Problem};
+use upload_protocol::{ErrorCode, Problem, SessionId};
 use upload_storage::StorageError;
 
 use crate::store::SessionStoreError;
@@ -34,6 +34,15 @@ impl UploadError {
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, detail)
+    }
+
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Unauthorized, detail)
+    }
+
+    pub(crate) fn session_not_found(id: SessionId) -> Self {
+        let detail = format!("there is no upload session {id}: start afresh");
+        Self::new(ErrorCode::SessionNotFound, detail)
     }
 
     /// Its problem details, without a request id.

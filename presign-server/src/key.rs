@@ -65,6 +65,23 @@ pub(crate) fn is_prefix(prefix: &str) -> bool {
             }))
 }
 
+/// Whether a client's keys can stand in this folder below the server's own. No dots, so that it stands
+/// in the key as it was said.
+pub(crate) fn is_client_prefix(prefix: &str) -> bool {
+    let fits = |segment: &str| segment.len() <= CLIENT_LENGTH_BYTES_MAX;
+    !prefix.is_empty() && !prefix.contains('.') && is_prefix(prefix) && prefix.split('/').all(fits)
+}
+
+/// What stands before the date in a client's keys, as [`object_key`] takes it: all but the last folder,
+/// and that one.
+pub(crate) fn client_folder(prefix: &str, folder: &str) -> (String, String) {
+    match folder.rsplit_once('/') {
+        Some((above, last)) if prefix.is_empty() => (above.to_owned(), last.to_owned()),
+        Some((above, last)) => (format!("{prefix}/{above}"), last.to_owned()),
+        None => (prefix.to_owned(), folder.to_owned()),
+    }
+}
+
 fn clean_client(client: &str) -> String {
     let clean = client.chars().map(|char| {
         if char.is_ascii_alphanumeric() || "-_".contains(char) {
@@ -175,6 +192,21 @@ mod tests {
             assert!(!is_prefix(prefix), "{prefix}");
         }
         assert!(is_prefix("") && is_prefix("team/uploads_2.x"));
+    }
+
+    #[test]
+    fn folder_of_a_client_stands_below_the_servers_prefix() {
+        let folder_of = |prefix, folder| {
+            let (above, last) = client_folder(prefix, folder);
+            format!("{above} {}", clean_client(&last))
+        };
+        assert_eq!(folder_of("uploads", "acme"), "uploads acme");
+        assert_eq!(folder_of("uploads", "a/b/c"), "uploads/a/b c");
+        assert_eq!(folder_of("", "a/b"), "a b");
+        for folder in ["", "/a", "a/", "a//b", "..", "a.b", "é", &"x".repeat(65)] {
+            assert!(!is_client_prefix(folder), "{folder}");
+        }
+        assert!(is_client_prefix(&"x".repeat(64)) && is_client_prefix("a/b-c/d_e"));
     }
 
     proptest! {

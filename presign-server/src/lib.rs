@@ -15,6 +15,7 @@ mod error;
 mod files;
 mod http;
 mod key;
+pub mod keys;
 mod metrics;
 mod openapi;
 pub mod receipt;
@@ -37,4 +38,6 @@ pub use metrics::Metrics;
 pub use routes::{AppState, router};
 pub use serve::{ConnectionLimits, TlsError, TlsFiles};
 pub use token::{TOKEN_SECRET_LENGTH_BYTES_MIN, TokenMaker, WeakSecret};
-pub use uploads::{RelayCall, RelayLimits, Sealer, SealerTiming, UploadPolicy, Uploads, UploadsBuilder};
+pub use uploads::{
+    RelayCall, RelayLimits, Sealer, SealerTiming, SessionQuery, UploadPolicy, Uploads, UploadsBuilder,
+};

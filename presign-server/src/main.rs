@@ -3,7 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use presign_server::config::{Args, Config, Environment, LogFormat};
+use presign_server::config::{Args, Command, Config, Environment, KeysCommand, LogFormat};
+use presign_server::keys;
 use presign_server::run::Server;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -13,7 +14,13 @@ use tracing_subscriber::EnvFilter;
 const LOG_FILTER: &str = "info,aws_config=warn,aws_smithy_runtime=warn,aws_sdk_s3=warn,hyper=warn,s3s=warn";
 
 fn main() -> ExitCode {
-    let args = Args::read();
+    let mut args = Args::read();
+    if let Some(Command::Keys(command)) = args.command.take() {
+        return match run_keys(args, command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&*error),
+        };
+    }
     let print_config = args.print_config;
     let config = match Config::load(args, Environment::of_process()) {
         Ok(config) => config,
@@ -34,6 +41,12 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&*error),
     }
+}
+
+fn run_keys(args: Args, command: KeysCommand) -> Result<(), Box<dyn std::error::Error>> {
+    let path = Config::clients_file(args)?;
+    keys::run(command, path, &mut std::io::stdout(), &mut std::io::stderr())?;
+    Ok(())
 }
 
 async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {

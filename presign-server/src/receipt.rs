@@ -55,7 +55,7 @@ impl ReceiptSigner {
     /// # Panics
     /// Never: every 32 bytes are a key.
     pub fn new(tokens: &TokenMaker, issuer: impl Into<String>) -> Self {
-        let seed = tokens.derive("holdfast/receipt/v1");
+        let seed = tokens.derived_key("holdfast/receipt/v1");
         let key = EncodingKey::from_ed_der(&[&PKCS8_PREFIX[..], &seed].concat());
         let mut public = Jwk::from_encoding_key(&key, Algorithm::EdDSA).expect("every seed has a public key");
         let id = public.thumbprint(ThumbprintHash::SHA256);

@@ -14,6 +14,7 @@ use upload_storage::{
     AddressError, Credentials, S3Storage, S3StorageConfig, SharedCredentialsProvider, StoreProfile,
 };
 
+use crate::auth::{GrantMaker, Identity, IdentityError};
 use crate::config::{Config, Reading, SessionStoreKind, StoreConfig};
 use crate::http::rate::RateLimits;
 use crate::reload::{Hangups, Live, follow, hangups};
@@ -81,6 +82,9 @@ pub enum RunError {
     /// Certificate or key can't be used.
     #[error(transparent)]
     Tls(TlsError),
+    /// The clients file, or what checks JWTs, can't be used.
+    #[error("cannot tell who may upload")]
+    Identity(#[source] IdentityError),
     /// The listener failed.
     #[error("the server stopped")]
     Serve(#[source] std::io::Error),
@@ -92,7 +96,7 @@ pub struct Server {
     front: Front,
     state: AppState,
     embedded: Option<RunningStore>,
-    insecure_open: bool,
+    identity: Option<Arc<Identity>>,
     reading: Reading,
     hangups: Hangups,
 }
@@ -116,6 +120,8 @@ impl Server {
             .await
             .map_err(RunError::Tls)?;
         let tokens = token_maker(&config)?;
+        let grants = GrantMaker::new(&tokens);
+        let identity = open_identity(&config, &grants)?;
         let sessions = open_sessions(&config)?;
         let (storage, embedded) = open_storage(&config).await?;
         let uploads = Uploads::builder(Arc::new(storage), sessions, tokens)
@@ -127,11 +133,15 @@ impl Server {
         state.request_timeout = config.request_timeout;
         state.body_timeout = config.body_timeout;
         state.rate_limits = RateLimits::new(config.rate_limit, config.trusted_proxies);
+        if let Some(identity) = &identity {
+            state.authorizer = identity.clone();
+            state.grants = Some(grants);
+        }
         Ok(Self {
             front,
             state,
             embedded,
-            insecure_open: config.insecure_open,
+            identity,
             hangups: hangups(&config.reading),
             reading: config.reading,
         })
@@ -158,8 +168,12 @@ impl Server {
     /// # Errors
     /// [`RunError::Serve`] when the listener fails.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
-        if self.insecure_open {
-            tracing::warn!("ANYONE who reaches this address may upload: --insecure-open is set");
+        if let Some(identity) = self.identity {
+            tokio::spawn(identity.run(stop.clone()));
+        } else {
+            tracing::warn!(
+                "NO CREDENTIALS ARE ASKED FOR: anyone who reaches this address may upload; --clients-file or --jwt-issuer change that"
+            );
         }
         tokio::spawn(check_stores(self.state.uploads.clone()));
         let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
@@ -202,6 +216,15 @@ fn token_maker(config: &Config) -> Result<TokenMaker, RunError> {
         None => secret_file(&config.data_dir.join("token-secret")).map_err(RunError::Secret)?,
     };
     TokenMaker::new(secret.as_bytes()).map_err(RunError::WeakSecret)
+}
+
+/// Who may upload; `None` for everybody.
+fn open_identity(config: &Config, grants: &GrantMaker) -> Result<Option<Arc<Identity>>, RunError> {
+    if config.identity.is_open() {
+        return Ok(None);
+    }
+    let identity = Identity::open(config.identity.clone(), grants.clone());
+    Ok(Some(Arc::new(identity.map_err(RunError::Identity)?)))
 }
 
 fn open_sessions(config: &Config) -> Result<Arc<dyn SessionStore>, RunError> {

@@ -132,12 +132,7 @@ impl SessionState {
 
     /// The state as clients know it.
     pub fn status(&self) -> SessionStatus {
-        match self {
-            Self::Reserved | Self::Open => SessionStatus::Open,
-            Self::Sealed { .. } => SessionStatus::Sealed,
-            Self::Completed(_) => SessionStatus::Completed,
-            Self::Aborting { .. } | Self::Aborted => SessionStatus::Aborted,
-        }
+        self.kind().status()
     }
 }
 
@@ -171,6 +166,16 @@ impl StateKind {
         Self::Aborting,
         Self::Aborted,
     ];
+
+    /// The state as clients know it.
+    pub const fn status(self) -> SessionStatus {
+        match self {
+            Self::Reserved | Self::Open => SessionStatus::Open,
+            Self::Sealed => SessionStatus::Sealed,
+            Self::Announcing | Self::Completed => SessionStatus::Completed,
+            Self::Aborting | Self::Aborted => SessionStatus::Aborted,
+        }
+    }
 
     /// Whether sessions of this kind take parts: their bytes are in flight.
     pub const fn takes_parts(self) -> bool {

@@ -52,11 +52,12 @@ impl TokenMaker {
         UploadToken::new(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
 
-    /// A key for one purpose, the same at every replica with this secret; who knows it knows neither
-    /// the secret nor a token. Labels are this crate's own, none of them 20 bytes long, as what tokens
-    /// are made of is.
-    pub(crate) fn derive(&self, label: &'static str) -> [u8; 32] {
+    /// A key of its own for another purpose, which says nothing of the secret nor of any other such key.
+    ///
+    /// What is hashed is longer than the 20 bytes that tokens are made of, so no label gives a token.
+    pub(crate) fn derived_key(&self, label: &str) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        mac.update(b"holdfast derived key: ");
         mac.update(label.as_bytes());
         mac.finalize().into_bytes().into()
     }
@@ -95,6 +96,17 @@ mod tests {
         assert!(!TokenMaker::new(&[2; 32]).unwrap().is_valid(token.expose(), id, 0));
         assert!(!maker.is_valid("", id, 0));
         assert_eq!(token.expose().len(), 43);
+    }
+
+    #[test]
+    fn derived_keys_differ_by_label_and_secret() {
+        let (one, two) = (
+            TokenMaker::new(&[1; 32]).unwrap(),
+            TokenMaker::new(&[2; 32]).unwrap(),
+        );
+        assert_eq!(one.derived_key("a"), one.derived_key("a"));
+        assert_ne!(one.derived_key("a"), one.derived_key("b"));
+        assert_ne!(one.derived_key("a"), two.derived_key("a"));
     }
 
     #[test]

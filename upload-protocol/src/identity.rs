@@ -9,6 +9,7 @@ use crate::wire::SessionStatus;
 
 /// `POST /api/grants`, by a product's backend with its API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GrantRequest {
     /// The user the grant is for, by the product's own id: at most 256 bytes, no control characters.
@@ -32,6 +33,7 @@ pub struct GrantRequest {
 
 /// A grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GrantResponse {
     /// What the browser sends as `Authorization: Bearer …`.
@@ -65,6 +67,7 @@ impl fmt::Debug for GrantToken {
 
 /// `GET /api/upload-sessions`: some of the sessions that the caller may see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionListResponse {
     /// The sessions; may be none while there are more.
@@ -75,6 +78,7 @@ pub struct SessionListResponse {
 
 /// A session in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ListedSession {
     /// The session.
@@ -97,6 +101,7 @@ pub struct ListedSession {
 
 /// `POST /api/upload-sessions/{id}/revoke`: the token before is refused from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RevokeResponse {
     /// The session.

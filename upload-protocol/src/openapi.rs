@@ -8,6 +8,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::checksum::Crc64Nvme;
 use crate::error_code::ErrorCode;
+use crate::identity::GrantToken;
 use crate::ids::{IdempotencyKey, MultipartUploadId, PartNumber, PresignedUrl, SessionId, UploadToken};
 use crate::limits::PART_COUNT_MAX;
 
@@ -47,6 +48,7 @@ schemas! {
     SessionId => text("The server's id of a session.")
         .format(Some(SchemaFormat::Custom("uuid".to_owned())));
     MultipartUploadId => text("S3's id of a multipart upload, told for information.");
+    GrantToken => text("A credential that lets one user start uploads for a while.");
     UploadToken => text("The secret that alone continues one session.");
     PresignedUrl => text("A URL that is a credential.")
         .format(Some(SchemaFormat::Custom("uri".to_owned())));

@@ -20,6 +20,8 @@ pub mod sim;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod sink;
 
+#[cfg(feature = "session-store")]
+pub mod authorizer;
 #[cfg(feature = "object-storage")]
 pub mod object_storage;
 #[cfg(feature = "session-store")]

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use secrecy::SecretString;
 use serde::Serialize;
 
 use super::LogFormat;
 use super::origin::Origin;
 use super::session_store::SessionStoreText;
+use crate::auth::{ContentPattern, Role};
 
 /// Flags and environment of the binary. Each may stand in `holdfast.yaml` under its name with
 /// underscores.
@@ -22,8 +23,12 @@ use super::session_store::SessionStoreText;
     args_override_self = true
 )]
 pub struct Args {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub command: Option<Command>,
     /// File of settings [default: holdfast.yaml, where there is one]
-    #[arg(long, env = "HOLDFAST_CONFIG")]
+    #[arg(long, env = "HOLDFAST_CONFIG", global = true)]
     #[serde(skip)]
     pub config: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:4000]
@@ -153,6 +158,31 @@ pub struct Args {
     #[arg(long = "trusted-proxy", env = "HOLDFAST_TRUSTED_PROXY", value_delimiter = ',')]
     #[serde(rename = "trusted_proxy", skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<String>,
+    /// File of clients and the hashes of their API keys; with it, starting uploads needs credentials
+    #[arg(long, env = "HOLDFAST_CLIENTS_FILE", global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients_file: Option<PathBuf>,
+    /// Issuer (`iss`) whose JWTs are taken; needs --jwt-audience and what checks their signatures:
+    /// --jwt-jwks-url, --jwt-public-key-file or `HOLDFAST_JWT_SECRET` (HS256)
+    #[arg(long, env = "HOLDFAST_JWT_ISSUER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_issuer: Option<String>,
+    /// What a JWT's `aud` must name
+    #[arg(long, env = "HOLDFAST_JWT_AUDIENCE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_audience: Option<String>,
+    /// Where the issuer publishes its keys; https, or http on loopback
+    #[arg(long, env = "HOLDFAST_JWT_JWKS_URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_jwks_url: Option<String>,
+    /// The issuer's public key in PEM: RSA (RS256), P-256 (ES256), P-384 (ES384) or Ed25519 (`EdDSA`)
+    #[arg(long, env = "HOLDFAST_JWT_PUBLIC_KEY_FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_public_key_file: Option<PathBuf>,
+    /// Client that a JWT is of when it names none [default: jwt]
+    #[arg(long, env = "HOLDFAST_JWT_CLIENT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_client: Option<String>,
     /// Listen beyond loopback although anyone who reaches the address may upload
     #[arg(long, env = "HOLDFAST_INSECURE_OPEN", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +201,50 @@ pub struct Args {
     pub origins: BTreeMap<String, Origin>,
 }
 
+/// What the binary does instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Make, list and revoke API keys in the clients file
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+/// What is done with API keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key, for a new client or one more for an old one, and print it this once
+    Create {
+        /// Name of the client: letters, digits, `-` and `_`
+        #[arg(long)]
+        client: String,
+        /// What a new client may beside starting uploads [default: uploader]
+        #[arg(long, value_enum)]
+        role: Option<Role>,
+        /// Folder of a new client's keys below the server's [default: its name]
+        #[arg(long)]
+        key_prefix: Option<String>,
+        /// Largest file of a new client, in bytes
+        #[arg(long)]
+        file_size_bytes_max: Option<u64>,
+        /// Bytes of all unfinished uploads of a new client together
+        #[arg(long)]
+        bytes_in_flight_max: Option<u64>,
+        /// Content type that a new client may store, such as 'video/*'; may be repeated [default: all]
+        #[arg(long = "content-type")]
+        content_types: Vec<ContentPattern>,
+        /// Days until the key ends [default: never]
+        #[arg(long)]
+        expires_in_days: Option<u32>,
+    },
+    /// List clients and their keys, which are known by their ids alone
+    List,
+    /// Take a key away; a running server refuses it within seconds
+    Revoke {
+        /// Id of the key, as listed
+        key_id: String,
+    },
+}
+
 /// Secrets and names that only the environment gives.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
@@ -178,6 +252,8 @@ pub struct Environment {
     pub part_size_bytes: Option<String>,
     /// `HOLDFAST_TOKEN_SECRET`.
     pub token_secret: Option<SecretString>,
+    /// `HOLDFAST_JWT_SECRET`.
+    pub jwt_secret: Option<SecretString>,
     /// `HOLDFAST_EMBEDDED_S3_SECRET_KEY`.
     pub embedded_s3_secret_key: Option<SecretString>,
 }
@@ -189,6 +265,7 @@ impl Environment {
         Self {
             part_size_bytes: var("PART_SIZE_BYTES"),
             token_secret: var("HOLDFAST_TOKEN_SECRET").map(SecretString::from),
+            jwt_secret: var("HOLDFAST_JWT_SECRET").map(SecretString::from),
             embedded_s3_secret_key: var("HOLDFAST_EMBEDDED_S3_SECRET_KEY").map(SecretString::from),
         }
     }

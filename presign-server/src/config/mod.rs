@@ -2,6 +2,7 @@
 
 mod args;
 mod error;
+mod identity;
 mod origin;
 mod reading;
 mod session_store;
@@ -15,13 +16,14 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use upload_storage::StoreProfile;
 
+use crate::auth::IdentityConfig;
 use crate::http::access::AccessRules;
 use crate::http::network::Network;
 use crate::http::rate::RateLimit;
 use crate::serve::{ConnectionLimits, TlsFiles};
 use crate::uploads::{RelayLimits, UploadPolicy};
 
-pub use args::{Args, Environment};
+pub use args::{Args, Command, Environment, KeysCommand};
 pub use error::ConfigError;
 pub use origin::Origin;
 pub(crate) use reading::Reading;
@@ -54,6 +56,8 @@ pub struct Config {
     pub receipt_issuer: String,
     /// Who may ask.
     pub access: AccessRules,
+    /// Which credentials are taken.
+    pub identity: IdentityConfig,
     /// How long a call may take.
     pub request_timeout: Duration,
     /// How long a request's body may pause.
@@ -125,12 +129,26 @@ impl Config {
         config.reading = reading;
         Ok(config)
     }
-}
 
-impl Config {
     /// All settings in force as YAML, each with where it came from, secrets left out.
     pub fn shown(&self) -> String {
         self.reading.shown()
+    }
+
+    /// The file of clients that the same settings name: where `presign-server keys` works.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when no setting names one.
+    pub fn clients_file(args: Args) -> Result<PathBuf, ConfigError> {
+        let (_, settings) = Reading::read(args, Environment::default())?;
+        let named = settings.clients_file;
+        named.filter(|path| !path.as_os_str().is_empty()).ok_or_else(|| {
+            error::value_error(
+                "clients_file",
+                "missing",
+                "say which file: --clients-file or HOLDFAST_CLIENTS_FILE, the same as for the server",
+            )
+        })
     }
 }
 

@@ -77,6 +77,12 @@ pub(super) struct Settings {
     rate_limit_per_second: u32,
     rate_limit_burst: u32,
     trusted_proxy: Vec<String>,
+    pub(super) clients_file: Option<PathBuf>,
+    pub(super) jwt_issuer: Option<String>,
+    pub(super) jwt_audience: Option<String>,
+    pub(super) jwt_jwks_url: Option<String>,
+    pub(super) jwt_public_key_file: Option<PathBuf>,
+    pub(super) jwt_client: String,
     insecure_open: bool,
     log_format: LogFormat,
 }
@@ -116,6 +122,12 @@ impl Default for Settings {
             rate_limit_per_second: rate_limit.per_second,
             rate_limit_burst: rate_limit.burst,
             trusted_proxy: Vec::new(),
+            clients_file: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            jwt_jwks_url: None,
+            jwt_public_key_file: None,
+            jwt_client: "jwt".to_owned(),
             insecure_open: false,
             log_format: LogFormat::default(),
         }
@@ -124,9 +136,10 @@ impl Default for Settings {
 
 impl Settings {
     pub(super) fn check(self, environment: Environment) -> Result<Config, ConfigError> {
-        let access = self.access()?;
+        let identity = self.identity(environment.jwt_secret)?;
+        let access = self.access(identity.is_open())?;
         let trusted_proxies = self.trusted_proxies()?;
-        self.check_listen()?;
+        self.check_listen(identity.is_open())?;
         self.check_sizes()?;
         self.check_timeouts()?;
         let tls = self.tls()?;
@@ -153,6 +166,7 @@ impl Settings {
             },
             receipt_issuer: self.receipt_issuer,
             access,
+            identity,
             request_timeout: Duration::from_secs(self.request_timeout_seconds),
             body_timeout: Duration::from_secs(self.body_timeout_seconds),
             connections: ConnectionLimits {
@@ -209,8 +223,11 @@ impl Settings {
         })
     }
 
-    fn access(&self) -> Result<AccessRules, ConfigError> {
+    fn access(&self, open: bool) -> Result<AccessRules, ConfigError> {
         let mut access = AccessRules::of_listener(self.listen);
+        if !open && self.allowed_host.is_empty() {
+            access.allow_any_host();
+        }
         for host in &self.allowed_host {
             let refused = |error: AccessRuleError| value_error("allowed_host", host, &error.to_string());
             access.allow_host(host).map_err(refused)?;
@@ -231,14 +248,14 @@ impl Settings {
         self.trusted_proxy.iter().map(read).collect()
     }
 
-    fn check_listen(&self) -> Result<(), ConfigError> {
-        if self.listen.ip().is_loopback() || self.insecure_open {
+    fn check_listen(&self, open: bool) -> Result<(), ConfigError> {
+        if self.listen.ip().is_loopback() || self.insecure_open || !open {
             return Ok(());
         }
         Err(value_error(
             "listen",
             &self.listen.to_string(),
-            "beyond loopback anyone could upload, as this build has no authentication: listen on 127.0.0.1 behind a proxy that authenticates, or say --insecure-open",
+            "beyond loopback anyone could upload, as no credentials are asked for: name clients by --clients-file (made with `presign-server keys create`) or tokens by --jwt-issuer, listen on 127.0.0.1 behind a proxy that authenticates, or say --insecure-open",
         ))
     }
 
@@ -356,6 +373,6 @@ impl Settings {
 }
 
 /// An empty setting is none.
-fn filled(text: Option<&str>) -> Option<String> {
+pub(super) fn filled(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(str::to_owned)
 }

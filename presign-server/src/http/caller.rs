@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use upload_protocol::UploadToken;
 
 use super::rate::Budget;
 use crate::auth::{Authorizer, Principal};
@@ -28,6 +29,28 @@ impl KnownClient {
 /// The caller whose credentials the [`Authorizer`] has accepted.
 #[derive(Debug)]
 pub(crate) struct Caller(pub(crate) Principal);
+
+/// The caller of a call that a session's token opens as well: known only where credentials are sent.
+#[derive(Debug)]
+pub(crate) struct OptionalCaller(pub(crate) Option<Principal>);
+
+impl<S> FromRequestParts<S> for OptionalCaller
+where
+    S: Send + Sync,
+    Arc<dyn Authorizer>: FromRef<S>,
+{
+    type Rejection = UploadError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, UploadError> {
+        // The token alone is enough, whatever comes beside it.
+        let has_token = parts.headers.contains_key(UploadToken::HEADER);
+        if has_token || !parts.headers.contains_key(AUTHORIZATION) {
+            return Ok(Self(None));
+        }
+        let Caller(principal) = Caller::from_request_parts(parts, state).await?;
+        Ok(Self(Some(principal)))
+    }
+}
 
 impl<S> FromRequestParts<S> for Caller
 where

@@ -27,6 +27,10 @@ pub(crate) struct Json<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
+/// What stands after the `?`.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
 /// The session named in the path and the token in the header, if any.
 #[derive(Debug)]
 pub(crate) struct SessionCall {
@@ -60,6 +64,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
         }
         json?;
         read_json(&body).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = UploadError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
+        let read = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        read.map(|query| Self(query.0))
+            .map_err(|error| UploadError::invalid(shortened(&format!("query: {}", error.body_text()))))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use upload_protocol::{ErrorCode, Problem};
@@ -22,6 +22,11 @@ impl IntoResponse for UploadError {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == ErrorCode::Unauthorized {
+            // <https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1>
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response
             .extensions_mut()
@@ -42,6 +47,7 @@ pub(crate) const fn retry_after_seconds(code: ErrorCode) -> Option<u32> {
         ErrorCode::StoreUnavailable
         | ErrorCode::SessionStoreUnavailable
         | ErrorCode::RelayUnavailable
+        | ErrorCode::IdentityUnavailable
         | ErrorCode::Internal => Some(2),
         // Uploads have to end first.
         ErrorCode::QuotaExceeded => Some(10),

@@ -33,8 +33,9 @@ use utoipa::openapi::{OpenApi, RefOr, Response};
 use utoipa::{Modify, OpenApi as _};
 
 pub(crate) use problems::{
-    AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, OperatorProblems, ProbeProblems,
-    PublicProblems, ReadyProblems, RelayProblems, SealProblems, SignProblems, StartProblems, StatusProblems,
+    AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, GrantProblems, ListProblems,
+    OperatorProblems, ProbeProblems, PublicProblems, ReadyProblems, RelayProblems, RevokeProblems,
+    SealProblems, SignProblems, StartProblems, StatusProblems,
 };
 
 use crate::http::observe::REQUEST_ID;
@@ -49,6 +50,7 @@ use crate::http::observe::REQUEST_ID;
     ),
     tags(
         (name = "sessions", description = "Upload sessions: one attempt to bring one file to the store."),
+        (name = "owners", description = "What an owner's credentials open: its sessions, and grants."),
         (name = "operations", description = "For those who run the server."),
     ),
     components(schemas(Problem, IdempotencyKey, SessionId, UploadToken)),

@@ -24,7 +24,12 @@ const API: &[Code] = &[Code::HostRefused, Code::OriginRefused];
 const BODY: &[Code] = &[Code::InvalidRequest, Code::RequestTooLarge];
 
 /// Where a caller shows who it is.
-const CALLER: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::RateLimited];
+const CALLER: &[Code] = &[
+    Code::Unauthorized,
+    Code::Forbidden,
+    Code::RateLimited,
+    Code::IdentityUnavailable,
+];
 
 /// Where a session is named in the path.
 const SESSION: &[Code] = &[
@@ -70,6 +75,7 @@ problems! {
         Code::FileTooLarge,
         Code::IdempotencyConflict,
         Code::QuotaExceeded,
+        Code::GrantSpent,
         Code::ContentTypeRefused,
         Code::KeyTaken,
         Code::SessionAborted,
@@ -96,7 +102,7 @@ problems! {
         Code::KeyTaken,
     ];
     /// Asking where a session stands.
-    StatusProblems: API, SESSION, STORE, &[Code::KeyTaken];
+    StatusProblems: API, CALLER, SESSION, STORE, &[Code::KeyTaken];
     /// Sealing.
     SealProblems: API, BODY, SESSION, &[Code::ChecksumMismatch, Code::SessionAborted];
     /// Completing.
@@ -108,7 +114,13 @@ problems! {
         Code::SizeMismatch,
     ];
     /// Aborting.
-    AbortProblems: API, SESSION, STORE, &[Code::SessionCompleted];
+    AbortProblems: API, CALLER, SESSION, STORE, &[Code::SessionCompleted];
+    /// Listing.
+    ListProblems: API, CALLER, &[Code::InvalidRequest, Code::SessionStoreUnavailable];
+    /// Giving a session another token.
+    RevokeProblems: API, CALLER, SESSION;
+    /// Giving a grant.
+    GrantProblems: API, BODY, CALLER;
 }
 
 /// One response a status, for all codes that have it.

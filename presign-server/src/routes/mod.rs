@@ -4,6 +4,7 @@ mod document;
 mod health;
 mod keys;
 mod metrics;
+mod owners;
 mod page;
 mod relay;
 mod sessions;
@@ -23,7 +24,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Authorizer, OpenAuthorizer};
+use crate::auth::{Authorizer, GrantMaker, OpenAuthorizer};
 use crate::http::access::{AccessRules, SharedAccess, check_host, check_origin};
 use crate::http::extract::BODY_LENGTH_BYTES_MAX;
 use crate::http::observe::{Observing, REQUEST_ID, observe};
@@ -43,6 +44,8 @@ pub struct AppState {
     pub uploads: Uploads,
     /// Decides who a caller is.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Makes the grants that the authorizer takes; `None` where there are none.
+    pub grants: Option<GrantMaker>,
     /// Who may ask.
     pub access: SharedAccess,
     /// How long a call may take.
@@ -59,6 +62,7 @@ impl AppState {
         Self {
             uploads,
             authorizer: Arc::new(OpenAuthorizer),
+            grants: None,
             access: access.into(),
             request_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(30),
@@ -73,6 +77,7 @@ struct ApiState {
     uploads: Uploads,
     authorizer: Arc<dyn Authorizer>,
     metrics: Metrics,
+    grants: Option<GrantMaker>,
 }
 
 /// The server as a router, to be served alone or mounted in an own app.
@@ -89,6 +94,7 @@ pub fn router(state: AppState) -> Router {
     let api_state = ApiState {
         uploads: uploads.clone(),
         authorizer: state.authorizer,
+        grants: state.grants,
         metrics: uploads.metrics().clone(),
     };
     let (api, api_document) = api_routes().split_for_parts();
@@ -132,7 +138,7 @@ pub fn router(state: AppState) -> Router {
 /// `crate::openapi` says how to write one.
 fn api_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(sessions::start))
+        .routes(routes!(sessions::start, owners::list))
         .routes(routes!(sessions::start_batch))
         // No session is called `batch`: ids are UUIDs.
         .routes(routes!(sessions::complete_batch))
@@ -140,6 +146,8 @@ fn api_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(sessions::sign_parts))
         .routes(routes!(relay::relay))
         .routes(routes!(sessions::seal))
+        .routes(routes!(owners::revoke))
+        .routes(routes!(owners::grant))
         .routes(routes!(sessions::complete))
 }
 

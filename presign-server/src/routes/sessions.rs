@@ -14,7 +14,7 @@ use upload_protocol::{
 
 use crate::auth::Principal;
 use crate::error::{Result, UploadError};
-use crate::http::caller::Caller;
+use crate::http::caller::{Caller, OptionalCaller};
 use crate::http::extract::{Idempotent, Json, OptionalJson, SessionCall, read_key};
 use crate::http::rate::Budget;
 use crate::openapi::{
@@ -124,8 +124,13 @@ pub(super) async fn sign_parts(
 )]
 pub(super) async fn status(
     State(uploads): State<Uploads>,
+    OptionalCaller(owner): OptionalCaller,
     call: SessionCall,
 ) -> Result<JsonAnswer<SessionResponse>> {
+    if let Some(owner) = owner {
+        let found = uploads.authorize_owner(&owner, call.id).await?;
+        return uploads.inspect(found).await.map(JsonAnswer);
+    }
     let found = authorized(&uploads, &call).await?;
     uploads.status(found).await.map(JsonAnswer)
 }
@@ -226,8 +231,15 @@ fn problem_of_one(uploads: &Uploads, error: &UploadError) -> Problem {
     params(("id" = SessionId, Path, description = "The session."), ("Upload-Token" = UploadToken, Header, description = "The session's token.")),
     responses((status = 204, description = "It is aborted."), AbortProblems),
 )]
-pub(super) async fn abort(State(uploads): State<Uploads>, call: SessionCall) -> Result<StatusCode> {
-    let found = authorized(&uploads, &call).await?;
+pub(super) async fn abort(
+    State(uploads): State<Uploads>,
+    OptionalCaller(owner): OptionalCaller,
+    call: SessionCall,
+) -> Result<StatusCode> {
+    let found = match owner {
+        Some(owner) => uploads.authorize_owner(&owner, call.id).await?,
+        None => authorized(&uploads, &call).await?,
+    };
     uploads.abort(found).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -46,7 +46,7 @@ pub(super) struct GrantKey([u8; 32]);
 
 impl GrantKey {
     pub(super) fn new(tokens: &TokenMaker) -> Self {
-        Self(tokens.derive("holdfast/relay-grant/v1"))
+        Self(tokens.derived_key("holdfast/relay-grant/v1"))
     }
 
     /// The grant as text for a URL.

@@ -5,8 +5,10 @@ mod complete;
 mod forget;
 mod grant;
 mod janitor;
+mod limits;
 mod locks;
 mod observed;
+mod owner;
 mod relay;
 mod sealer;
 mod sign;
@@ -30,6 +32,7 @@ use crate::session::{Session, SessionState};
 use crate::store::{ObservedSessionStore, SessionStore, SessionStoreError, Versioned};
 use crate::token::TokenMaker;
 
+pub use owner::SessionQuery;
 pub use relay::{RelayCall, RelayLimits};
 pub use sealer::{Sealer, SealerTiming};
 
@@ -239,12 +242,7 @@ impl Uploads {
 
     async fn load(&self, id: SessionId) -> Result<Versioned> {
         let found = self.inner.sessions.get(id).await?;
-        found.ok_or_else(|| {
-            UploadError::new(
-                ErrorCode::SessionNotFound,
-                format!("there is no upload session {id}: start afresh"),
-            )
-        })
+        found.ok_or_else(|| UploadError::session_not_found(id))
     }
 
     /// Tells the sealer that there is something to do for a session.

@@ -9,12 +9,13 @@ use upload_protocol::{
 };
 use uuid::Uuid;
 
+use super::limits::{check_content_type, check_file_size, over_limit};
 use super::{Uploads, Wake, aborted, new_object};
 use crate::auth::Principal;
 use crate::clock::date;
 use crate::content::{attachment, check_metadata, stored_content_type};
 use crate::error::{Result, UploadError};
-use crate::key::object_key;
+use crate::key::{client_folder, object_key};
 use crate::session::{Session, SessionState};
 use crate::store::{Created, Versioned};
 
@@ -35,6 +36,7 @@ impl Uploads {
         urls_max: usize,
     ) -> Result<StartResponse> {
         let session = self.plan(principal, key, request)?;
+        self.claim_allowance(principal, &session).await?;
         let bytes_max = principal.limits.bytes_in_flight_max;
         let (found, fresh) = match self.inner.sessions.create(session, bytes_max).await? {
             Created::New(created) => {
@@ -82,18 +84,11 @@ impl Uploads {
                 request.parts.len()
             )));
         }
-        let size_bytes_max = self.inner.file_size_bytes_max.load(Ordering::Relaxed);
-        if request.size_bytes > size_bytes_max {
-            return Err(UploadError::new(
-                ErrorCode::FileTooLarge,
-                format!(
-                    "file is {} bytes, above this server's {}-byte maximum",
-                    request.size_bytes, size_bytes_max
-                ),
-            ));
-        }
+        let server_max = self.inner.file_size_bytes_max.load(Ordering::Relaxed);
+        check_file_size(principal, server_max, request.size_bytes)?;
         check_metadata(&request.metadata).map_err(UploadError::invalid)?;
         let content_type = stored_content_type(&request.content_type).map_err(UploadError::invalid)?;
+        check_content_type(principal, &request.content_type)?;
         let capabilities = self.inner.storage.capabilities();
         let part_size_bytes = request.part_size_bytes.unwrap_or(policy.part_size_bytes);
         let layout = PartLayout::choose(
@@ -106,6 +101,8 @@ impl Uploads {
         let single = layout.is_single() && checksum && capabilities.conditional_write;
         let now = self.inner.clock.now();
         let now_ms = self.now_ms();
+        let folder = principal.limits.key_prefix.as_deref();
+        let (prefix, client) = client_folder(&policy.key_prefix, folder.unwrap_or(&principal.client));
         Ok(Session {
             id: SessionId::new(Uuid::new_v4()),
             owner: principal.owner(),
@@ -113,8 +110,8 @@ impl Uploads {
             idempotency_key: key.to_string(),
             token_generation: 0,
             key: object_key(
-                &policy.key_prefix,
-                &principal.client,
+                &prefix,
+                &client,
                 &date(now),
                 Uuid::new_v4(),
                 &request.file_name,
@@ -250,17 +247,6 @@ fn check_same_file(session: &Session, request: &StartRequest) -> Result<()> {
             session.idempotency_key, request.size_bytes
         ),
     ))
-}
-
-fn over_limit(principal: &Principal, size_bytes: u64, in_flight_bytes: u64) -> UploadError {
-    let max = principal.limits.bytes_in_flight_max.unwrap_or(u64::MAX);
-    UploadError::new(
-        ErrorCode::QuotaExceeded,
-        format!(
-            "{size_bytes} bytes beside the {in_flight_bytes} bytes in flight are above the {max}-byte maximum of client `{}`: wait until uploads end",
-            principal.client
-        ),
-    )
 }
 
 fn layout_error(error: LayoutError) -> UploadError {

@@ -17,6 +17,11 @@ impl Uploads {
     /// aborted by a lifecycle rule) is written down and stays so.
     pub async fn status(&self, found: Versioned) -> Result<SessionResponse> {
         let found = self.renew(found).await;
+        self.inspect(found).await
+    }
+
+    /// The same without renewing the lease: who only watches a session does not keep it alive.
+    pub async fn inspect(&self, found: Versioned) -> Result<SessionResponse> {
         let (found, parts) = match &found.session.state {
             SessionState::Open | SessionState::Sealed { .. } => self.look(found).await?,
             _ => (found, Vec::new()),

@@ -1,12 +1,14 @@
 //! `docs/protocol.md` says what the code says.
 
+use presign_server::auth::HoldfastClaim;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upload_protocol::{
-    CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, Problem,
-    Receipt, RelayResponse, SealRequest, SealResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
-    StartBatchRequest, StartBatchResponse, StartRequest, StartResponse,
+    CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, GrantRequest,
+    GrantResponse, Problem, Receipt, RelayResponse, RevokeResponse, SealRequest, SealResponse,
+    SessionListResponse, SessionResponse, SignPartsRequest, SignPartsResponse, StartBatchRequest,
+    StartBatchResponse, StartRequest, StartResponse,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
@@ -62,6 +64,11 @@ fn check(name: &str, json: &str) {
         "CompleteBatchResponse" => same::<CompleteBatchResponse>(json),
         "CompleteRequest" => same::<CompleteRequest>(json),
         "CompleteResponse" => same::<CompleteResponse>(json),
+        "GrantRequest" => same::<GrantRequest>(json),
+        "GrantResponse" => same::<GrantResponse>(json),
+        "HoldfastClaim" => same::<HoldfastClaim>(json),
+        "RevokeResponse" => same::<RevokeResponse>(json),
+        "SessionListResponse" => same::<SessionListResponse>(json),
         "Problem" => same::<Problem>(json),
         other => panic!("an example of no known type: {other}"),
     }

@@ -1,6 +1,8 @@
 //! A whole server in this process: the router, an embedded store on loopback, a client.
 #![allow(unreachable_pub, reason = "used by the files beside it")]
 
+pub mod identity;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
