@@ -45,6 +45,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Owner and idempotency key: no two sessions of a store have the same.
+    pub fn start_key(&self) -> (&str, &str) {
+        (&self.owner, &self.idempotency_key)
+    }
+
     /// What it adds to its client's bytes in flight: its size while it takes parts.
     pub fn in_flight_bytes(&self) -> u64 {
         if self.state.kind().takes_parts() {

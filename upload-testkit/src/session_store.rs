@@ -24,6 +24,7 @@ pub async fn suite(store: Arc<dyn SessionStore>) {
     key_used_before_answers_the_first_session(&*store).await;
     same_key_of_another_owner_is_another_session(&*store).await;
     owner_and_key_are_not_run_together(&*store).await;
+    session_is_found_by_its_owner_and_key(&*store).await;
     stale_version_is_refused_and_changes_nothing(&*store).await;
     list_pages_through_one_state(&*store).await;
     session_is_listed_in_the_state_it_is_in_and_no_other(&*store).await;
@@ -164,6 +165,19 @@ async fn unknown_session_is_none(store: &dyn SessionStore) {
     );
     assert_eq!(get(store, unknown.id).await, None, "an update created a session");
     assert!(!store.delete(unknown.id).await.expect("delete"));
+}
+
+async fn session_is_found_by_its_owner_and_key(store: &dyn SessionStore) {
+    let created = create(store, session("found")).await;
+    let (owner, key) = (&created.session.owner, &created.session.idempotency_key);
+    let find = async |owner: &str, key: &str| store.find(owner, key).await.expect("find");
+    assert_eq!(find("nobody", key).await, None);
+    assert_eq!(find(owner, "no key").await, None);
+    // Owner and key are apart: neither runs into the other.
+    assert_eq!(find(&format!("{owner}{key}"), "").await, None);
+    assert_eq!(find(owner, key).await, Some(created.clone()));
+    assert!(store.delete(created.session.id).await.expect("delete"));
+    assert_eq!(find(owner, key).await, None);
 }
 
 async fn key_used_before_answers_the_first_session(store: &dyn SessionStore) {

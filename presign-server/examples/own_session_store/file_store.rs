@@ -57,8 +57,10 @@ impl FileStore {
 impl SessionStore for FileStore {
     async fn create(&self, session: Session, max: Option<u64>) -> Result<Created> {
         self.change("create", |Tables { sessions, .. }| {
-            let key = |session: &Session| (session.owner.clone(), session.idempotency_key.clone());
-            if let Some(known) = sessions.values().find(|kept| key(&kept.session) == key(&session)) {
+            if let Some(known) = sessions
+                .values()
+                .find(|kept| kept.session.start_key() == session.start_key())
+            {
                 return Created::Existing(known.clone());
             }
             let of_client = |kept: &&Session| kept.client == session.client;
@@ -75,6 +77,11 @@ impl SessionStore for FileStore {
 
     async fn get(&self, id: SessionId) -> Result<Option<Versioned>> {
         self.change("get", |tables| tables.sessions.get(&id).cloned())
+    }
+
+    async fn find(&self, owner: &str, key: &str) -> Result<Option<Versioned>> {
+        let is_it = |kept: &&Versioned| kept.session.start_key() == (owner, key);
+        self.change("find", |tables| tables.sessions.values().find(is_it).cloned())
     }
 
     async fn update(&self, expected: u64, session: Session) -> Result<Versioned> {
@@ -124,9 +131,5 @@ impl SessionStore for FileStore {
     async fn release(&self, name: &str, holder: &str) -> Result<()> {
         let others = |lease: &String, (_, held): &mut (SystemTime, String)| lease != name || held != holder;
         self.change("release", |tables| tables.leases.retain(others))
-    }
-
-    async fn ready(&self) -> Result<()> {
-        self.change("ready", |_| ())
     }
 }

@@ -127,6 +127,12 @@ impl SessionStore for MemorySessionStore {
         Ok(self.sessions.get(&id).map(|versioned| versioned.clone()))
     }
 
+    async fn find(&self, owner: &str, idempotency_key: &str) -> Result<Option<Versioned>, SessionStoreError> {
+        let key = (owner.to_owned(), idempotency_key.to_owned());
+        let id = self.ids_by_key.get(&key).map(|id| *id);
+        Ok(id.and_then(|id| self.sessions.get(&id).map(|versioned| versioned.clone())))
+    }
+
     async fn update(&self, expected: u64, session: Session) -> Result<Versioned, SessionStoreError> {
         let id = session.id;
         let conflict = SessionStoreError::Conflict { id, expected };

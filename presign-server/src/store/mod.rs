@@ -46,6 +46,9 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// The session with this id.
     async fn get(&self, id: SessionId) -> Result<Option<Versioned>, SessionStoreError>;
 
+    /// The session that this owner has started with this idempotency key.
+    async fn find(&self, owner: &str, idempotency_key: &str) -> Result<Option<Versioned>, SessionStoreError>;
+
     /// Replaces a session, provided its version is still `expected`. Id, owner and idempotency key
     /// never change.
     ///
@@ -78,8 +81,11 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Gives a lease back, where `holder` has it.
     async fn release(&self, name: &str, holder: &str) -> Result<(), SessionStoreError>;
 
-    /// Whether the store answers.
-    async fn ready(&self) -> Result<(), SessionStoreError>;
+    /// Whether the store answers, and would take a write. A store that can't be in a state where it only
+    /// reads need not say more than that it looks something up.
+    async fn ready(&self) -> Result<(), SessionStoreError> {
+        self.get(SessionId::new(uuid::Uuid::nil())).await.map(drop)
+    }
 }
 
 /// A session and the version it was read at.

@@ -56,6 +56,11 @@ impl SessionStore for ObservedSessionStore {
         self.observe("get", self.inner.get(id)).await
     }
 
+    async fn find(&self, owner: &str, idempotency_key: &str) -> Result<Option<Versioned>, SessionStoreError> {
+        self.observe("find", self.inner.find(owner, idempotency_key))
+            .await
+    }
+
     async fn update(&self, expected: u64, session: Session) -> Result<Versioned, SessionStoreError> {
         self.observe("update", self.inner.update(expected, session)).await
     }

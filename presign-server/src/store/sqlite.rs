@@ -178,6 +178,20 @@ impl SessionStore for SqliteSessionStore {
         .await
     }
 
+    async fn find(&self, owner: &str, idempotency_key: &str) -> Result<Option<Versioned>, SessionStoreError> {
+        let key = [owner.to_owned(), idempotency_key.to_owned()];
+        self.call("find", move |transaction| {
+            let row = transaction
+                .prepare_cached(
+                    "SELECT version, body FROM sessions WHERE owner = ?1 AND idempotency_key = ?2",
+                )?
+                .query_row(key, raw)
+                .optional()?;
+            row.map(read).transpose()
+        })
+        .await
+    }
+
     async fn update(&self, expected: u64, session: Session) -> Result<Versioned, SessionStoreError> {
         let body = write_body("update", &session)?;
         let id = session.id;

@@ -64,6 +64,9 @@ impl SessionStore for Killed {
     async fn get(&self, id: SessionId) -> Result<Option<Versioned>, SessionStoreError> {
         self.alive()?.get(id).await
     }
+    async fn find(&self, owner: &str, key: &str) -> Result<Option<Versioned>, SessionStoreError> {
+        self.alive()?.find(owner, key).await
+    }
     async fn update(&self, expected: u64, session: Session) -> Result<Versioned, SessionStoreError> {
         if !self.is_dead() {
             self.updates_left.fetch_sub(1, Ordering::SeqCst);

@@ -43,6 +43,9 @@ impl SessionStore for Counting {
     async fn get(&self, id: SessionId) -> Result<Option<Versioned>, SessionStoreError> {
         self.inner.get(id).await
     }
+    async fn find(&self, owner: &str, key: &str) -> Result<Option<Versioned>, SessionStoreError> {
+        self.inner.find(owner, key).await
+    }
     async fn update(&self, expected: u64, session: Session) -> Result<Versioned, SessionStoreError> {
         self.inner.update(expected, session).await
     }

@@ -153,7 +153,7 @@ impl SessionStore for RedisSessionStore {
             )
             .arg(&row)
             .arg(id.to_string())
-            .arg(ids_field(&session))
+            .arg(ids_field(&session.owner, &session.idempotency_key))
             .arg(index_member(session.state.kind(), id))
             .arg(&session.client)
             .arg(session.layout.size_bytes())
@@ -189,6 +189,17 @@ impl SessionStore for RedisSessionStore {
 
     async fn get(&self, id: SessionId) -> Result<Option<Versioned>, SessionStoreError> {
         self.row("get", id).await
+    }
+
+    async fn find(&self, owner: &str, idempotency_key: &str) -> Result<Option<Versioned>, SessionStoreError> {
+        let mut get = redis::cmd("HGET");
+        get.arg(self.key("ids")).arg(ids_field(owner, idempotency_key));
+        let id: Option<String> = self.command("find", get).await?;
+        match id {
+            // Forgotten between the two looks, it is not there.
+            Some(id) => self.row("find", parsed("find", &id)?).await,
+            None => Ok(None),
+        }
     }
 
     async fn update(&self, expected: u64, session: Session) -> Result<Versioned, SessionStoreError> {
@@ -332,9 +343,8 @@ impl fmt::Debug for RedisSessionStore {
 }
 
 /// Owner and key as one text that no other owner and key make. The scripts make it too.
-fn ids_field(session: &Session) -> String {
-    let owner = &session.owner;
-    format!("{}:{owner}{}", owner.len(), session.idempotency_key)
+fn ids_field(owner: &str, idempotency_key: &str) -> String {
+    format!("{}:{owner}{idempotency_key}", owner.len())
 }
 
 fn index_member(state: StateKind, id: SessionId) -> String {
