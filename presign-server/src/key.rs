@@ -34,6 +34,61 @@ pub(crate) fn object_key(
     format!("{folder}{}", shorten(&clean_file_name(file_name), room))
 }
 
+/// The key that a pre-start hook chose, made of the planned one: `{client's folder}/{chosen
+/// folder}/{uuid}/{chosen name}`. A choice that ends with a slash is a folder, and the file's name
+/// stays. Prefixes and UUID always stay, so that the key is this session's alone, and its client's.
+///
+/// # Errors
+/// A sentence, when it is no such path.
+pub(crate) fn chosen_key(planned: &str, chosen: &str) -> Result<String, String> {
+    let shown: String = chosen.chars().filter(|char| !is_unfit(*char)).take(80).collect();
+    if chosen.len() > KEY_LENGTH_BYTES_MAX {
+        return Err(format!(
+            "key of {} bytes is above the {KEY_LENGTH_BYTES_MAX}-byte maximum",
+            chosen.len()
+        ));
+    }
+    let mut pieces = planned.rsplitn(4, '/');
+    let (Some(name), Some(uuid), Some(_date), Some(base)) =
+        (pieces.next(), pieces.next(), pieces.next(), pieces.next())
+    else {
+        return Err("the planned key is of another form".to_owned());
+    };
+    let (folder, chosen_name) = chosen.rsplit_once('/').unwrap_or(("", chosen));
+    let segments = folder.split('/').filter(|_| chosen.contains('/'));
+    for segment in segments.chain(Some(chosen_name).filter(|name| !name.is_empty())) {
+        let fits = !segment.is_empty()
+            && !segment.starts_with('.')
+            && segment.trim() == segment
+            && !segment.chars().any(|char| is_unfit(char) || char == '\\');
+        if !fits {
+            return Err(format!(
+                "key `{shown}` has a segment that is empty, starts with a dot, has spaces at its ends or characters that no key may have"
+            ));
+        }
+    }
+    if chosen.is_empty() {
+        return Err("the key is empty: leave it out".to_owned());
+    }
+    let folder = if folder.is_empty() {
+        format!("{base}/{uuid}/")
+    } else {
+        format!("{base}/{folder}/{uuid}/")
+    };
+    let room = KEY_LENGTH_BYTES_MAX.saturating_sub(folder.len());
+    let name = if chosen_name.is_empty() {
+        shorten(name, room)
+    } else {
+        chosen_name.to_owned()
+    };
+    if name.is_empty() || name.len() > room {
+        return Err(format!(
+            "key `{shown}` is above the {KEY_LENGTH_BYTES_MAX}-byte maximum with what stands around it"
+        ));
+    }
+    Ok(format!("{folder}{name}"))
+}
+
 /// A file name without what file systems, XML and terminals choke on: no control characters, no
 /// slashes, no leading dots, no trailing dots or spaces, no invisible change of writing direction.
 /// Everything else stays: letters of all scripts, spaces, emoji.
@@ -94,7 +149,8 @@ fn clean_client(client: &str) -> String {
     if clean.is_empty() { "_".to_owned() } else { clean }
 }
 
-fn is_unfit(char: char) -> bool {
+/// Whether a character stays out of keys, and of text that a person is shown.
+pub(crate) fn is_unfit(char: char) -> bool {
     char.is_control()
         // Text that reads backwards hides a file's true extension.
         || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -171,6 +227,38 @@ mod tests {
     }
 
     #[test]
+    fn key_that_a_hook_chose_keeps_the_clients_folder_and_the_uuid() {
+        let planned = "uploads/acme/2026-11-22/uuid/a.mov";
+        for (chosen, key) in [
+            ("films/2026/", "uploads/acme/films/2026/uuid/a.mov"),
+            ("films/b c.mov", "uploads/acme/films/uuid/b c.mov"),
+            ("b.mov", "uploads/acme/uuid/b.mov"),
+        ] {
+            assert_eq!(chosen_key(planned, chosen).as_deref(), Ok(key));
+        }
+        let long = format!("{}/b", "x".repeat(1010));
+        for chosen in [
+            "",
+            "/",
+            "/a",
+            "a//b",
+            "../a",
+            "a/..",
+            "a/./b",
+            ".a",
+            "a/.b/",
+            "a\nb",
+            "a\\b",
+            "a /b",
+            "\u{202e}a",
+            &long,
+            &"x/".repeat(600),
+        ] {
+            assert!(chosen_key(planned, chosen).is_err(), "{chosen:?}");
+        }
+    }
+
+    #[test]
     fn long_name_is_shortened_at_a_character_and_keeps_its_extension() {
         let name = format!("{}.mov", "😀".repeat(400));
         let key = |longest| object_key("p", "c", "d", Uuid::nil(), &name, longest);
@@ -210,6 +298,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_choice_of_a_hook_is_refused_or_stays_in_the_clients_folder(chosen in any::<String>()) {
+            if let Ok(key) = chosen_key("p/c/d/uuid/name", &chosen) {
+                prop_assert!(key.len() <= KEY_LENGTH_BYTES_MAX && key.starts_with("p/c/"));
+                prop_assert!(key.contains("/uuid/") && !key.contains("//") && !key.contains("/."));
+                prop_assert!(!key.chars().any(char::is_control) && !key.ends_with('/'));
+            }
+        }
+
         #[test]
         fn any_name_gives_a_key_that_fits_and_stays_in_its_folder(name in any::<String>()) {
             let key = object_key("p", "c", "d", Uuid::nil(), &name, KEY_LENGTH_BYTES_MAX);

@@ -13,6 +13,7 @@ pub mod config;
 mod content;
 mod error;
 mod files;
+pub mod hooks;
 mod http;
 mod key;
 pub mod keys;
@@ -39,5 +40,6 @@ pub use routes::{AppState, router};
 pub use serve::{ConnectionLimits, TlsError, TlsFiles};
 pub use token::{TOKEN_SECRET_LENGTH_BYTES_MIN, TokenMaker, WeakSecret};
 pub use uploads::{
-    RelayCall, RelayLimits, Sealer, SealerTiming, SessionQuery, UploadPolicy, Uploads, UploadsBuilder,
+    Announcer, AnnouncerTiming, RelayCall, RelayLimits, Sealer, SealerTiming, SessionQuery, UploadPolicy,
+    Uploads, UploadsBuilder,
 };

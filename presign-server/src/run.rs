@@ -25,7 +25,7 @@ use crate::store::{
     MemorySessionStore, RedisSessionStore, SessionStore, SessionStoreError, SqliteSessionStore,
 };
 use crate::token::{TokenMaker, WeakSecret};
-use crate::uploads::{Sealer, SealerTiming, Uploads};
+use crate::uploads::{Announcer, AnnouncerTiming, Sealer, SealerTiming, Uploads};
 
 /// Bucket of the embedded store.
 const EMBEDDED_BUCKET: &str = "holdfast";
@@ -124,11 +124,17 @@ impl Server {
         let identity = open_identity(&config, &grants)?;
         let sessions = open_sessions(&config)?;
         let (storage, embedded) = open_storage(&config).await?;
-        let uploads = Uploads::builder(Arc::new(storage), sessions, tokens)
+        let mut uploads = Uploads::builder(Arc::new(storage), sessions, tokens)
             .policy(config.policy)
             .relay(config.relay)
-            .receipt_issuer(config.receipt_issuer)
-            .build();
+            .receipt_issuer(config.receipt_issuer);
+        if let Some(hook) = config.completion_hook {
+            uploads = uploads.completion_hook(hook);
+        }
+        if let Some(hook) = config.start_hook {
+            uploads = uploads.start_hook(hook);
+        }
+        let uploads = uploads.build();
         let mut state = AppState::new(uploads, config.access);
         state.request_timeout = config.request_timeout;
         state.body_timeout = config.body_timeout;
@@ -185,11 +191,16 @@ impl Server {
         tokio::spawn(follow(self.reading, live, self.hangups, stop.clone()));
         let sealer_stop = CancellationToken::new();
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
+        let announcer = Announcer::new(self.state.uploads.clone(), AnnouncerTiming::default());
+        let announcer = tokio::spawn(announcer.run(sealer_stop.clone()));
         let metrics = self.state.uploads.metrics().clone();
         let served = self.front.serve(router(self.state), metrics, stop).await;
         sealer_stop.cancel();
         if tokio::time::timeout(DRAIN_TIMEOUT, sealer).await.is_err() {
             tracing::warn!("the sealer was still at work and is cut off; the next start goes on");
+        }
+        if tokio::time::timeout(DRAIN_TIMEOUT, announcer).await.is_err() {
+            tracing::warn!("a completion was still being told and is cut off; the next start tells it again");
         }
         if let Some(embedded) = self.embedded {
             embedded.stop.cancel();

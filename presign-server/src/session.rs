@@ -46,7 +46,7 @@ pub struct Session {
 
 impl Session {
     /// Owner and idempotency key: no two sessions of a store have the same.
-    pub fn start_key(&self) -> (&str, &str) {
+    pub fn identity(&self) -> (&str, &str) {
         (&self.owner, &self.idempotency_key)
     }
 

@@ -54,6 +54,8 @@ error_codes! {
     Forbidden = ("forbidden", 403, "Not allowed with these credentials"),
     /// As many uploads as the grant allows have been started with it. Retry: never; with another one.
     GrantSpent = ("grant_spent", 403, "Grant is used up"),
+    /// The product's own server refused the upload. Retry: never.
+    StartRefused = ("start_refused", 403, "Upload refused"),
     /// A page of another origin called, and that origin is on no list. Retry: never.
     OriginRefused = ("origin_refused", 403, "Origin not allowed to call"),
     /// The request named a host this server doesn't answer for. Retry: never.
@@ -97,6 +99,8 @@ error_codes! {
     SessionStoreUnavailable = ("session_store_unavailable", 503, "Session store unavailable"),
     /// The keys that credentials are checked with can't be had now. Retry: after a back-off.
     IdentityUnavailable = ("identity_unavailable", 503, "Identity provider unavailable"),
+    /// The product's own server did not say whether the upload may start. Retry: after a back-off.
+    HookUnavailable = ("hook_unavailable", 503, "Start could not be decided"),
     /// The client's unfinished uploads would have more bytes together than it may. Retry: after a
     /// back-off, since uploads end.
     QuotaExceeded = ("quota_exceeded", 429, "Too many bytes in flight"),

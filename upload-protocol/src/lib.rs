@@ -8,6 +8,7 @@ mod batch;
 mod checkpoint;
 mod checksum;
 mod error_code;
+mod hooks;
 mod identity;
 mod ids;
 mod layout;
@@ -24,6 +25,7 @@ pub use batch::{
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointIntent, CheckpointSession, FileInfo};
 pub use checksum::{Crc64Nvme, Crc64NvmeCombiner, InvalidCrc64Nvme};
 pub use error_code::ErrorCode;
+pub use hooks::{HookEvent, StartDecision, UploadCompleted, UploadStarting};
 pub use identity::{
     GrantRequest, GrantResponse, GrantToken, ListedSession, RevokeResponse, SessionListResponse,
 };

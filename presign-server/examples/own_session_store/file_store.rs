@@ -57,10 +57,8 @@ impl FileStore {
 impl SessionStore for FileStore {
     async fn create(&self, session: Session, max: Option<u64>) -> Result<Created> {
         self.change("create", |Tables { sessions, .. }| {
-            if let Some(known) = sessions
-                .values()
-                .find(|kept| kept.session.start_key() == session.start_key())
-            {
+            let is_it = |kept: &&Versioned| kept.session.identity() == session.identity();
+            if let Some(known) = sessions.values().find(is_it) {
                 return Created::Existing(known.clone());
             }
             let of_client = |kept: &&Session| kept.client == session.client;
@@ -70,8 +68,7 @@ impl SessionStore for FileStore {
                 return Created::OverLimit { in_flight_bytes };
             }
             let new = Versioned { version: 1, session };
-            sessions.insert(new.session.id, new.clone());
-            Created::New(new)
+            Created::New(sessions.entry(new.session.id).or_insert(new).clone())
         })
     }
 
@@ -80,7 +77,7 @@ impl SessionStore for FileStore {
     }
 
     async fn find(&self, owner: &str, key: &str) -> Result<Option<Versioned>> {
-        let is_it = |kept: &&Versioned| kept.session.start_key() == (owner, key);
+        let is_it = |kept: &&Versioned| kept.session.identity() == (owner, key);
         self.change("find", |tables| tables.sessions.values().find(is_it).cloned())
     }
 

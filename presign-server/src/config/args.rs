@@ -128,6 +128,18 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_BODY_TIMEOUT_SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_timeout_seconds: Option<u64>,
+    /// Where completions are told: an https URL; needs `HOLDFAST_WEBHOOK_SECRET`
+    #[arg(long, env = "HOLDFAST_COMPLETION_WEBHOOK_URL", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_webhook_url: Option<String>,
+    /// Where it is asked whether an upload may start: an https URL; needs `HOLDFAST_WEBHOOK_SECRET`
+    #[arg(long, env = "HOLDFAST_PRE_START_HOOK_URL", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre_start_hook_url: Option<String>,
+    /// Let hooks go over http beyond loopback, where anybody on the way can read and change them
+    #[arg(long, env = "HOLDFAST_INSECURE_HOOKS", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure_hooks: Option<bool>,
     /// First part of every key [default: uploads]
     #[arg(long, env = "HOLDFAST_KEY_PREFIX")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,6 +266,8 @@ pub struct Environment {
     pub token_secret: Option<SecretString>,
     /// `HOLDFAST_JWT_SECRET`.
     pub jwt_secret: Option<SecretString>,
+    /// `HOLDFAST_WEBHOOK_SECRET`.
+    pub webhook_secret: Option<SecretString>,
     /// `HOLDFAST_EMBEDDED_S3_SECRET_KEY`.
     pub embedded_s3_secret_key: Option<SecretString>,
 }
@@ -266,6 +280,7 @@ impl Environment {
             part_size_bytes: var("PART_SIZE_BYTES"),
             token_secret: var("HOLDFAST_TOKEN_SECRET").map(SecretString::from),
             jwt_secret: var("HOLDFAST_JWT_SECRET").map(SecretString::from),
+            webhook_secret: var("HOLDFAST_WEBHOOK_SECRET").map(SecretString::from),
             embedded_s3_secret_key: var("HOLDFAST_EMBEDDED_S3_SECRET_KEY").map(SecretString::from),
         }
     }

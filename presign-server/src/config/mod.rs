@@ -2,6 +2,7 @@
 
 mod args;
 mod error;
+mod hooks;
 mod identity;
 mod origin;
 mod reading;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use upload_storage::StoreProfile;
 
 use crate::auth::IdentityConfig;
+use crate::hooks::Hook;
 use crate::http::access::AccessRules;
 use crate::http::network::Network;
 use crate::http::rate::RateLimit;
@@ -54,6 +56,10 @@ pub struct Config {
     pub relay: RelayLimits,
     /// Who receipts are of.
     pub receipt_issuer: String,
+    /// Who is told of completions.
+    pub completion_hook: Option<Hook>,
+    /// Who is asked before a start.
+    pub start_hook: Option<Hook>,
     /// Who may ask.
     pub access: AccessRules,
     /// Which credentials are taken.

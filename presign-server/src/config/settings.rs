@@ -14,6 +14,7 @@ use upload_storage::StoreProfile;
 
 use super::args::Environment;
 use super::error::{ConfigError, value_error};
+use super::hooks::check_hook;
 use super::reading::Reading;
 use super::session_store::SessionStoreText;
 use super::{Config, LogFormat, StoreConfig};
@@ -71,6 +72,9 @@ pub(super) struct Settings {
     connections_max: usize,
     header_timeout_seconds: u64,
     body_timeout_seconds: u64,
+    completion_webhook_url: Option<String>,
+    pre_start_hook_url: Option<String>,
+    insecure_hooks: bool,
     key_prefix: String,
     allowed_host: Vec<String>,
     cors_allowed_origin: Vec<String>,
@@ -116,6 +120,9 @@ impl Default for Settings {
             connections_max: connections.connections_max,
             header_timeout_seconds: connections.header_timeout.as_secs(),
             body_timeout_seconds: BODY_TIMEOUT_SECONDS,
+            completion_webhook_url: None,
+            pre_start_hook_url: None,
+            insecure_hooks: false,
             key_prefix: policy.key_prefix,
             allowed_host: Vec::new(),
             cors_allowed_origin: Vec::new(),
@@ -145,6 +152,17 @@ impl Settings {
         let tls = self.tls()?;
         let token_secret = environment.token_secret.as_ref();
         let session_store = self.session_store.read(&self.redis_key_prefix, token_secret)?;
+        let hook = |name, url: &Option<String>| {
+            let url = filled(url.as_deref());
+            check_hook(
+                name,
+                url.as_deref(),
+                environment.webhook_secret.as_ref(),
+                self.insecure_hooks,
+            )
+        };
+        let completion_hook = hook("completion_webhook_url", &self.completion_webhook_url)?;
+        let start_hook = hook("pre_start_hook_url", &self.pre_start_hook_url)?;
         let store = self.store(environment.embedded_s3_secret_key)?;
         Ok(Config {
             listen: self.listen,
@@ -165,6 +183,8 @@ impl Settings {
                 ..RelayLimits::default()
             },
             receipt_issuer: self.receipt_issuer,
+            completion_hook,
+            start_hook,
             access,
             identity,
             request_timeout: Duration::from_secs(self.request_timeout_seconds),

@@ -48,6 +48,7 @@ pub(crate) const fn retry_after_seconds(code: ErrorCode) -> Option<u32> {
         | ErrorCode::SessionStoreUnavailable
         | ErrorCode::RelayUnavailable
         | ErrorCode::IdentityUnavailable
+        | ErrorCode::HookUnavailable
         | ErrorCode::Internal => Some(2),
         // Uploads have to end first.
         ErrorCode::QuotaExceeded => Some(10),

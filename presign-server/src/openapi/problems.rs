@@ -76,6 +76,8 @@ problems! {
         Code::IdempotencyConflict,
         Code::QuotaExceeded,
         Code::GrantSpent,
+        Code::StartRefused,
+        Code::HookUnavailable,
         Code::ContentTypeRefused,
         Code::KeyTaken,
         Code::SessionAborted,

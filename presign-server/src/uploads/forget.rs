@@ -14,7 +14,12 @@ impl Uploads {
     /// Deletes the rows of sessions that ended, and were last asked about, two leases ago. What the
     /// store holds is not touched.
     pub(super) async fn forget_ended(&self) {
-        for state in [StateKind::Completed, StateKind::Aborted] {
+        let mut ended = vec![StateKind::Completed, StateKind::Aborted];
+        // Where nobody is told any more, what was still to be told is not kept for ever.
+        if self.inner.completion_hook.is_none() {
+            ended.push(StateKind::Announcing);
+        }
+        for state in ended {
             match self.forget_each(state).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, "{} sessions of long ago forgotten", state.as_str()),

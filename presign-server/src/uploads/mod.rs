@@ -1,6 +1,9 @@
 //! What can be done with an upload session, without a word of HTTP.
 
 mod abort;
+mod announce;
+mod announcer;
+mod ask;
 mod complete;
 mod forget;
 mod grant;
@@ -26,12 +29,15 @@ use upload_storage::{NewObject, ObjectStorage};
 
 use crate::clock::{Clock, SystemClock, ms_since_epoch};
 use crate::error::{Result, UploadError};
+use crate::hooks::Hook;
 use crate::metrics::Metrics;
 use crate::receipt::ReceiptSigner;
 use crate::session::{Session, SessionState};
 use crate::store::{ObservedSessionStore, SessionStore, SessionStoreError, Versioned};
 use crate::token::TokenMaker;
 
+pub use announce::AnnouncerTiming;
+pub use announcer::Announcer;
 pub use owner::SessionQuery;
 pub use relay::{RelayCall, RelayLimits};
 pub use sealer::{Sealer, SealerTiming};
@@ -45,6 +51,9 @@ const UPDATE_ATTEMPTS_MAX: u32 = 8;
 
 /// Sessions that can wait to be noticed by the sealer; past that it looks at the store instead.
 const WAKING_LENGTH_MAX: usize = 1024;
+
+/// Completions that can wait to be noticed by the announcer; past that it finds them in the session store.
+const ANNOUNCING_LENGTH_MAX: usize = 1024;
 
 /// A session's lease is written at most this often: renewing it with every call would double the writes.
 const RENEW_INTERVAL_MS: i64 = 3_600_000;
@@ -105,6 +114,12 @@ struct Inner {
     file_size_bytes_max: AtomicU64,
     /// Sessions that the sealer has something to do for.
     waking: broadcast::Sender<(SessionId, Wake)>,
+    /// Is told of completions.
+    completion_hook: Option<Hook>,
+    /// Is asked before a start.
+    start_hook: Option<Hook>,
+    /// Sessions whose completion is to be told.
+    announcing: broadcast::Sender<SessionId>,
 }
 
 /// Says what [`Uploads`] are to work with.
@@ -135,6 +150,20 @@ impl UploadsBuilder {
     #[must_use]
     pub fn receipt_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.inner.receipts = ReceiptSigner::new(&self.inner.tokens, issuer);
+        self
+    }
+
+    /// Who is told of completions; run an [`Announcer`] beside it.
+    #[must_use]
+    pub fn completion_hook(mut self, hook: Hook) -> Self {
+        self.inner.completion_hook = Some(hook);
+        self
+    }
+
+    /// Who is asked before a start.
+    #[must_use]
+    pub fn start_hook(mut self, hook: Hook) -> Self {
+        self.inner.start_hook = Some(hook);
         self
     }
 
@@ -191,6 +220,9 @@ impl Uploads {
                 metrics: Metrics::new(),
                 file_size_bytes_max: AtomicU64::new(OBJECT_SIZE_BYTES_MAX),
                 waking: broadcast::Sender::new(WAKING_LENGTH_MAX),
+                completion_hook: None,
+                start_hook: None,
+                announcing: broadcast::Sender::new(ANNOUNCING_LENGTH_MAX),
             },
         }
     }

@@ -26,6 +26,7 @@ impl Uploads {
     /// leaves a row that the repeated call finishes, with the upload the store may have made for it. A
     /// start that tells the whole file's checksum answers a sealed session, at no write more: the row
     /// is kept sealed at once, or when its upload is there.
+    /// Where a pre-start hook is set, it is asked before.
     /// Parts named are answered with their URLs; a start that asks for no checksums, with those of its
     /// first `urls_max` parts.
     pub async fn start(
@@ -35,7 +36,8 @@ impl Uploads {
         request: &StartRequest,
         urls_max: usize,
     ) -> Result<StartResponse> {
-        let session = self.plan(principal, key, request)?;
+        let session = self.ask_to_start(self.plan(principal, key, request)?).await?;
+        // After the hook: what it refuses costs no allowance.
         self.claim_allowance(principal, &session).await?;
         let bytes_max = principal.limits.bytes_in_flight_max;
         let (found, fresh) = match self.inner.sessions.create(session, bytes_max).await? {

@@ -9,7 +9,7 @@ use upload_storage::{ListedPart, StorageError, StoredObject};
 use super::Uploads;
 use crate::clock::rfc3339;
 use crate::error::{Result, UploadError};
-use crate::session::{Completed, Session, SessionState};
+use crate::session::{Completed, Session, SessionState, StateKind};
 use crate::store::Versioned;
 
 impl Uploads {
@@ -89,7 +89,7 @@ impl Uploads {
     /// completed any more: whoever aborts it deletes the object.
     pub(super) async fn end(&self, found: Versioned, state: SessionState) -> Result<Versioned> {
         let completes = matches!(state, SessionState::Completed(_));
-        self.change(found, |session| {
+        let ended = self.change(found, |session| {
             match session.state {
                 SessionState::Completed(_) | SessionState::Aborted => return Ok(None),
                 SessionState::Aborting { .. } if completes => return Ok(None),
@@ -103,8 +103,13 @@ impl Uploads {
                 completed.told_crc = Some(*crc);
             }
             Ok(Some(ended))
-        })
-        .await
+        });
+        let ended = ended.await?;
+        if ended.session.state.kind() == StateKind::Announcing {
+            // Nobody listens where no announcer runs; the next one to start finds it in the store.
+            let _ = self.inner.announcing.send(ended.session.id);
+        }
+        Ok(ended)
     }
 
     pub(super) fn completed_state(&self, object: &StoredObject) -> SessionState {
@@ -113,7 +118,7 @@ impl Uploads {
             crc: object.checksum_crc64nvme,
             told_crc: None,
             at_ms: self.now_ms(),
-            announcement: None,
+            announcement: self.news(),
         })
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod attacks;
 mod complete_batch;
+mod completion_webhook;
 mod cut_writes;
 mod identity_grants;
 mod identity_jwt;
@@ -29,6 +30,7 @@ mod serving;
 mod session_stores;
 mod settings;
 mod settings_document;
+mod start_hook;
 mod starts;
 mod store_faults;
 mod support;

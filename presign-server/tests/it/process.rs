@@ -269,7 +269,25 @@ type Case = (
 
 #[test]
 fn wrong_settings_are_refused_by_name_with_what_to_do() {
-    let cases: [Case; 18] = [
+    let cases: [Case; 21] = [
+        (
+            &["--completion-webhook-url", "https://app.example.com/?key=secret@"],
+            &[],
+            "setting `completion_webhook_url` is (not shown)",
+        ),
+        (
+            &["--pre-start-hook-url", "http://app.example.com/?key=secret@"],
+            &[(
+                "HOLDFAST_WEBHOOK_SECRET",
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            )],
+            "say --insecure-hooks",
+        ),
+        (
+            &["--completion-webhook-url", "https://app.example.com/"],
+            &[("HOLDFAST_WEBHOOK_SECRET", "secret@")],
+            "setting `HOLDFAST_WEBHOOK_SECRET` is (not shown)",
+        ),
         (
             &["--relay-concurrency-max", "10001"],
             &[],

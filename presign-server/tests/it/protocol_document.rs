@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upload_protocol::{
     CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, GrantRequest,
-    GrantResponse, Problem, Receipt, RelayResponse, RevokeResponse, SealRequest, SealResponse,
+    GrantResponse, HookEvent, Problem, Receipt, RelayResponse, RevokeResponse, SealRequest, SealResponse,
     SessionListResponse, SessionResponse, SignPartsRequest, SignPartsResponse, StartBatchRequest,
-    StartBatchResponse, StartRequest, StartResponse,
+    StartBatchResponse, StartDecision, StartRequest, StartResponse, UploadCompleted, UploadStarting,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
@@ -69,6 +69,9 @@ fn check(name: &str, json: &str) {
         "HoldfastClaim" => same::<HoldfastClaim>(json),
         "RevokeResponse" => same::<RevokeResponse>(json),
         "SessionListResponse" => same::<SessionListResponse>(json),
+        "UploadCompleted" => same::<HookEvent<UploadCompleted>>(json),
+        "UploadStarting" => same::<HookEvent<UploadStarting>>(json),
+        "StartDecision" => same::<StartDecision>(json),
         "Problem" => same::<Problem>(json),
         other => panic!("an example of no known type: {other}"),
     }
