@@ -26,6 +26,7 @@ pub mod run;
 mod secrets;
 mod serve;
 pub mod session;
+pub mod startup;
 pub mod store;
 mod token;
 mod uploads;

@@ -21,6 +21,7 @@ use crate::reload::{Hangups, Live, follow, hangups};
 use crate::routes::{AppState, router};
 use crate::secrets::{SecretError, secret_file};
 use crate::serve::{DRAIN_TIMEOUT, Front, TlsError};
+use crate::startup::{Expectations, Finding, inspect};
 use crate::store::{
     MemorySessionStore, RedisSessionStore, SessionStore, SessionStoreError, SqliteSessionStore,
 };
@@ -99,6 +100,8 @@ pub struct Server {
     identity: Option<Arc<Identity>>,
     reading: Reading,
     hangups: Hangups,
+    bucket: Arc<S3Storage>,
+    expected: Expectations,
 }
 
 #[derive(Debug)]
@@ -124,7 +127,9 @@ impl Server {
         let identity = open_identity(&config, &grants)?;
         let sessions = open_sessions(&config)?;
         let (storage, embedded) = open_storage(&config).await?;
-        let mut uploads = Uploads::builder(Arc::new(storage), sessions, tokens)
+        let bucket = Arc::new(storage);
+        let expected = expectations(&config, &front).map_err(RunError::Serve)?;
+        let mut uploads = Uploads::builder(bucket.clone(), sessions, tokens)
             .policy(config.policy)
             .relay(config.relay)
             .receipt_issuer(config.receipt_issuer);
@@ -148,6 +153,8 @@ impl Server {
             state,
             embedded,
             identity,
+            bucket,
+            expected,
             hangups: hangups(&config.reading),
             reading: config.reading,
         })
@@ -181,7 +188,11 @@ impl Server {
                 "NO CREDENTIALS ARE ASKED FOR: anyone who reaches this address may upload; --clients-file or --jwt-issuer change that"
             );
         }
-        tokio::spawn(check_stores(self.state.uploads.clone()));
+        tokio::spawn(check_stores(
+            self.state.uploads.clone(),
+            self.bucket,
+            self.expected,
+        ));
         let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
         let live = Live {
             uploads: self.state.uploads.clone(),
@@ -212,13 +223,36 @@ impl Server {
 
 /// Tells early what would otherwise fail at the first upload. The server runs all the same: both may
 /// come up after it, and until then `/ready` keeps clients away.
-async fn check_stores(uploads: Uploads) {
+async fn check_stores(uploads: Uploads, bucket: Arc<S3Storage>, expected: Expectations) {
     if let Err(error) = uploads.sessions().ready().await {
         tracing::error!(%error, "the session store does not answer: calls fail, and /ready says 503, until it does");
     }
     if let Err(error) = uploads.storage().ready().await {
         tracing::error!(%error, "the bucket does not answer: uploads will fail until it does");
+        return;
     }
+    let findings = inspect(&*bucket, &expected).await;
+    for finding in &findings {
+        finding.log();
+    }
+    let warnings = findings.iter().filter(|one| matches!(one, Finding::Warning(_)));
+    tracing::info!("the bucket was looked at: {} warnings", warnings.count());
+}
+
+/// What the bucket is to be held to. Pages come from the origins that are listed and the hosts that are
+/// answered for; where nobody lists any, from the server's own address.
+fn expectations(config: &Config, front: &Front) -> std::io::Result<Expectations> {
+    let hosts = config.allowed_hosts.iter().map(|host| format!("https://{host}"));
+    let mut origins: Vec<String> = config.access.origins().iter().cloned().chain(hosts).collect();
+    if origins.is_empty() {
+        origins.push(format!("{}://{}", front.scheme(), front.address()?));
+    }
+    Ok(Expectations {
+        origins,
+        key_prefix: config.policy.key_prefix.clone(),
+        lease: config.policy.lease,
+        lifecycle: matches!(config.store, StoreConfig::Bucket { .. }),
+    })
 }
 
 fn token_maker(config: &Config) -> Result<TokenMaker, RunError> {

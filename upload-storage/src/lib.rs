@@ -9,6 +9,7 @@
 mod address;
 mod capabilities;
 mod error;
+mod inspection;
 mod object_storage;
 mod profile;
 mod s3;
@@ -17,6 +18,7 @@ mod signing;
 pub use address::{AddressError, BucketAddress};
 pub use capabilities::Capabilities;
 pub use error::{Retry, StorageError};
+pub use inspection::{BucketInspection, Lifecycle};
 pub use object_storage::{
     CompleteMultipart, ListedPart, NewObject, ObjectStorage, PartStream, PartToSign, PutTarget, SignedPut,
     SourceError, StoredObject,

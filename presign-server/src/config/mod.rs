@@ -64,6 +64,8 @@ pub struct Config {
     pub access: AccessRules,
     /// Which credentials are taken.
     pub identity: IdentityConfig,
+    /// Host names it answers for, beside those of its own machine.
+    pub allowed_hosts: Vec<String>,
     /// How long a call may take.
     pub request_timeout: Duration,
     /// How long a request's body may pause.

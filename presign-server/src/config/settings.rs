@@ -187,6 +187,7 @@ impl Settings {
             start_hook,
             access,
             identity,
+            allowed_hosts: self.allowed_host,
             request_timeout: Duration::from_secs(self.request_timeout_seconds),
             body_timeout: Duration::from_secs(self.body_timeout_seconds),
             connections: ConnectionLimits {

@@ -32,6 +32,7 @@ mod settings;
 mod settings_document;
 mod start_hook;
 mod starts;
+mod startup;
 mod store_faults;
 mod support;
 mod transfers;

@@ -5,6 +5,7 @@ mod config;
 mod credentials;
 mod errors;
 mod exact;
+mod inspection;
 mod put;
 
 use std::time::{Duration, SystemTime};
