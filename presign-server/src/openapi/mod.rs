@@ -2,7 +2,7 @@
 //!
 //! To add a route to router and document at once: annotate its handler and list it with `routes!`.
 //!
-//! ```ignore
+//! ```text
 //! #[utoipa::path(
 //!     post,
 //!     path = "/upload-sessions/{id}/revoke", // as it is nested: below `/api` here

@@ -12,6 +12,7 @@ mod identity_owners;
 mod identity_process;
 mod identity_settings;
 mod janitor;
+mod log;
 mod metrics;
 mod openapi;
 mod own_session_store;

@@ -67,8 +67,8 @@ async fn send(
     (status, retry_after, body.to_bytes().to_vec())
 }
 
-fn start() -> Option<Value> {
-    Some(json!({"fileName": "a", "sizeBytes": 1}))
+fn one_start() -> Value {
+    json!({"fileName": "a", "sizeBytes": 1})
 }
 
 const SESSIONS: &str = "/api/upload-sessions";
@@ -78,9 +78,9 @@ async fn address_that_calls_too_often_is_told_when_to_come_back_and_another_is_a
     let world = World::start().await;
     let router = limited(&world, 3);
     for _ in 0..3 {
-        assert_eq!(send(&router, SESSIONS, &NEAR, start()).await.0, 201);
+        assert_eq!(send(&router, SESSIONS, &NEAR, Some(one_start())).await.0, 201);
     }
-    let (status, retry_after, body) = send(&router, SESSIONS, &NEAR, start()).await;
+    let (status, retry_after, body) = send(&router, SESSIONS, &NEAR, Some(one_start())).await;
     assert_eq!((status, retry_after.as_deref()), (429, Some("1")));
     let problem: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["code"], "rate_limited");
@@ -88,7 +88,7 @@ async fn address_that_calls_too_often_is_told_when_to_come_back_and_another_is_a
         peer: "192.0.2.2:5000",
         ..NEAR
     };
-    assert_eq!(send(&router, SESSIONS, &other, start()).await.0, 201);
+    assert_eq!(send(&router, SESSIONS, &other, Some(one_start())).await.0, 201);
     // Probes are no client's calls.
     assert_eq!(send(&router, "/health", &NEAR, None).await.0, 200);
 }
@@ -97,7 +97,7 @@ async fn address_that_calls_too_often_is_told_when_to_come_back_and_another_is_a
 async fn session_has_a_budget_of_its_own_and_a_made_up_one_does_not() {
     let world = World::start().await;
     let router = limited(&world, 2);
-    let (_, _, body) = send(&router, SESSIONS, &NEAR, start()).await;
+    let (_, _, body) = send(&router, SESSIONS, &NEAR, Some(one_start())).await;
     let started: StartResponse = serde_json::from_slice(&body).unwrap();
     let path = format!("{SESSIONS}/{}", started.upload_session_id);
     let mine = Sent {
@@ -130,7 +130,7 @@ async fn many_in_one_call_cost_as_many() {
     let batch = "/api/upload-sessions/batch";
     assert_eq!(send(&router, batch, &NEAR, starts(8)).await.0, 200);
     assert_eq!(send(&router, batch, &NEAR, starts(8)).await.0, 429);
-    assert_eq!(send(&router, SESSIONS, &NEAR, start()).await.0, 201);
+    assert_eq!(send(&router, SESSIONS, &NEAR, Some(one_start())).await.0, 201);
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn forwarded_address_counts_behind_a_trusted_proxy_only() {
             token: None,
         };
         assert_eq!(
-            send(&router, SESSIONS, &sent, start()).await.0,
+            send(&router, SESSIONS, &sent, Some(one_start())).await.0,
             status,
             "{peer} {told}"
         );
