@@ -185,20 +185,17 @@ pub(super) async fn complete_batch(
     Json(request): Json<CompleteBatchRequest>,
 ) -> Result<JsonAnswer<CompleteBatchResponse>> {
     check_count(request.completes.len(), "completes")?;
-    budget.charge_address(request.completes.len())?;
     let results = stream::iter(request.completes)
-        .map(|item| complete_one(uploads.clone(), item))
+        .map(|item| complete_one(uploads.clone(), budget.clone(), item))
         .buffered(BATCH_AT_ONCE_MAX)
         .collect()
         .await;
     Ok(JsonAnswer(CompleteBatchResponse { results }))
 }
 
-async fn complete_one(uploads: Uploads, item: CompleteBatchItem) -> CompleteBatchResult {
+async fn complete_one(uploads: Uploads, budget: Budget, item: CompleteBatchItem) -> CompleteBatchResult {
     let completed = async {
-        let found = uploads
-            .authorize(item.upload_session_id, Some(item.token.expose()))
-            .await?;
+        let found = charged(&uploads, &budget, item.upload_session_id, Some(&item.token)).await?;
         let checksum_crc64nvme = item.checksum_crc64nvme;
         uploads
             .complete(found, CompleteRequest { checksum_crc64nvme })
@@ -246,14 +243,23 @@ pub(super) async fn abort(
 
 /// The session, once its token was accepted and its budget allows the call.
 async fn authorized(uploads: &Uploads, call: &SessionCall) -> Result<Versioned> {
-    let token = call.token.as_ref().map(UploadToken::expose);
-    match uploads.authorize(call.id, token).await {
+    charged(uploads, &call.budget, call.id, call.token.as_ref()).await
+}
+
+/// The same for a session named anywhere: its budget pays, or, where the token is refused, the address.
+async fn charged(
+    uploads: &Uploads,
+    budget: &Budget,
+    id: SessionId,
+    token: Option<&UploadToken>,
+) -> Result<Versioned> {
+    match uploads.authorize(id, token.map(UploadToken::expose)).await {
         Ok(found) => {
-            call.budget.charge_session(call.id)?;
+            budget.charge_session(id)?;
             Ok(found)
         }
         Err(error) => {
-            call.budget.charge_address(1)?;
+            budget.charge_address(1)?;
             Err(error)
         }
     }

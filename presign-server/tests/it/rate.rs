@@ -134,6 +134,36 @@ async fn many_in_one_call_cost_as_many() {
 }
 
 #[tokio::test]
+async fn completes_of_one_call_are_paid_by_their_sessions_and_forged_ones_by_the_address() {
+    let world = World::start().await;
+    let router = limited(&world, 3);
+    let (_, _, body) = send(&router, SESSIONS, &NEAR, Some(one_start())).await;
+    let started: StartResponse = serde_json::from_slice(&body).unwrap();
+    let complete = |token: &str| json!({"uploadSessionId": started.upload_session_id, "token": token});
+    let codes = async |completes: Vec<Value>| {
+        let path = "/api/upload-sessions/batch/complete";
+        let body = Some(json!({"completes": completes}));
+        let (status, _, body) = send(&router, path, &NEAR, body).await;
+        assert_eq!(status, 200);
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        let results = answer["results"].as_array().unwrap().clone();
+        let code = |result: &Value| result["problem"]["code"].as_str().unwrap().to_owned();
+        results.iter().map(code).collect::<Vec<_>>()
+    };
+    let mine = complete(started.token.expose());
+    let mut answered = codes(vec![mine; 4]).await;
+    answered.sort();
+    assert_eq!(
+        answered,
+        ["parts_missing", "parts_missing", "parts_missing", "rate_limited"]
+    );
+    // The start was one call of the address.
+    let mut answered = codes(vec![complete("forged"); 3]).await;
+    answered.sort();
+    assert_eq!(answered, ["rate_limited", "token_refused", "token_refused"]);
+}
+
+#[tokio::test]
 async fn forwarded_address_counts_behind_a_trusted_proxy_only() {
     let world = World::start().await;
     let router = limited(&world, 1);
