@@ -38,6 +38,8 @@ for ((waited = 0; waited < START_SECONDS_MAX * 10; waited++)); do
 done
 [[ $url ]] || die "the server did not start" "$(tail -n 5 "$work/log")"
 
+# It leaves a cache where it runs.
+cd "$work"
 status=0
 "$schemathesis" --config-file "$ROOT/scripts/schemathesis.toml" run "$url/openapi.json" \
   --seed "$SEED" --generation-database none --max-examples "$EXAMPLES_MAX" \
