@@ -13,6 +13,7 @@ mod identity;
 mod ids;
 mod layout;
 pub mod limits;
+mod live;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod receipt;
@@ -34,6 +35,10 @@ pub use ids::{
     PresignedUrl, SessionId, UploadToken,
 };
 pub use layout::{ByteRange, LayoutError, PartLayout};
+pub use live::{
+    AllRuns, DonePayload, ErrorPayload, LiveEvent, LiveMessage, LoginRequest, LoginResponse, PartDonePayload,
+    ProgressPart, ProgressRequest, RunSelection, StartPayload, TicketRequest, TicketResponse, ViewerRequest,
+};
 pub use receipt::Receipt;
 pub use wire::{
     ChecksumAlgorithm, CompleteRequest, CompleteResponse, HashedPart, Problem, RelayResponse, SealRequest,

@@ -46,6 +46,15 @@ pub const SIGN_BATCH_PARTS_MAX: usize = 1000;
 /// Most starts or completes in one call: with what rides along an answer stays under a megabyte.
 pub const BATCH_LENGTH_MAX: usize = 100;
 
+/// Most parts and errors that one call may report for the live view.
+pub const PROGRESS_ENTRIES_MAX: usize = 1000;
+
+/// Longest message in bytes of an error reported for the live view.
+pub const PROGRESS_MESSAGE_LENGTH_BYTES_MAX: usize = 500;
+
+/// Longest `ETag` in bytes reported for the live view; S3's are 32 digits, some with a count.
+pub const PROGRESS_ETAG_LENGTH_BYTES_MAX: usize = 128;
+
 /// Longest life in seconds of a presigned URL (`SigV4`).
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
 pub const PRESIGNED_URL_LIFETIME_SECONDS_MAX: u32 = 7 * 24 * 3600;
