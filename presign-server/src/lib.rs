@@ -5,13 +5,14 @@
 //!
 //! Mount [`router`] in an own axum app, or run the binary. In layers, each knowing only those below:
 //! `routes` and `http` (axum), [`Uploads`] and [`Sealer`] (what can be done with a session), and the
-//! seams [`store::SessionStore`], `upload_storage::ObjectStorage` and [`Clock`].
+//! seams [`store::SessionStore`], [`events::EventBus`], `upload_storage::ObjectStorage` and [`Clock`].
 
 pub mod auth;
 mod clock;
 pub mod config;
 mod content;
 mod error;
+pub mod events;
 mod files;
 pub mod hooks;
 mod http;

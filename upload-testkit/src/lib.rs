@@ -22,6 +22,8 @@ pub mod sink;
 
 #[cfg(feature = "session-store")]
 pub mod authorizer;
+#[cfg(feature = "session-store")]
+pub mod event_bus;
 #[cfg(feature = "object-storage")]
 pub mod object_storage;
 #[cfg(feature = "session-store")]
