@@ -16,6 +16,7 @@ use upload_storage::{
 
 use crate::auth::{GrantMaker, Identity, IdentityError};
 use crate::config::{Config, Reading, SessionStoreKind, StoreConfig};
+use crate::events::{EventBus, EventLimits, MemoryEventBus, RedisBusError, RedisEventBus};
 use crate::http::rate::RateLimits;
 use crate::reload::{Hangups, Live, follow, hangups};
 use crate::routes::{AppState, router};
@@ -74,6 +75,9 @@ pub enum RunError {
     /// The session store can't be opened.
     #[error("cannot open the session store")]
     Sessions(#[source] SessionStoreError),
+    /// The live view can't tell other servers.
+    #[error(transparent)]
+    Events(RedisBusError),
     /// A secret can't be kept.
     #[error(transparent)]
     Secret(SecretError),
@@ -129,8 +133,10 @@ impl Server {
         let (storage, embedded) = open_storage(&config).await?;
         let bucket = Arc::new(storage);
         let expected = expectations(&config, &front).map_err(RunError::Serve)?;
+        let events = open_events(&config)?;
         let mut uploads = Uploads::builder(bucket.clone(), sessions, tokens)
             .policy(config.policy)
+            .events(events)
             .relay(config.relay)
             .receipt_issuer(config.receipt_issuer);
         if let Some(hook) = config.completion_hook {
@@ -286,6 +292,17 @@ fn open_sessions(config: &Config) -> Result<Arc<dyn SessionStore>, RunError> {
             tracing::info!("sessions are kept in Redis at {address}, keys `{{{key_prefix}}}:…`");
             let store = RedisSessionStore::open(address.clone(), key_prefix);
             Ok(Arc::new(store.map_err(RunError::Sessions)?))
+        }
+    }
+}
+
+/// The bus reaches as far as the session store does.
+fn open_events(config: &Config) -> Result<Arc<dyn EventBus>, RunError> {
+    match &config.session_store {
+        SessionStoreKind::Memory | SessionStoreKind::Sqlite => Ok(Arc::new(MemoryEventBus::default())),
+        SessionStoreKind::Redis { address, key_prefix } => {
+            let bus = RedisEventBus::connect(address, key_prefix, EventLimits::default());
+            Ok(Arc::new(bus.map_err(RunError::Events)?))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::ids::{PartNumber, SessionId};
 
 /// `POST /api/upload-sessions/{id}/progress`: 1 to 1,000 entries, parts and errors together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressRequest {
     /// Parts that the store has taken.
@@ -21,6 +22,7 @@ pub struct ProgressRequest {
 
 /// A part that the store has taken, as its sender saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressPart {
     /// The part.
@@ -99,6 +101,7 @@ pub struct DonePayload {
 
 /// Payload of `error`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorPayload {
     /// For a person.
@@ -138,6 +141,7 @@ pub enum AllRuns {
 
 /// `POST /api/tickets`. The body may be left out by callers with credentials of their own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TicketRequest {
     /// The one session to watch; without it all that the caller may see.
@@ -147,6 +151,7 @@ pub struct TicketRequest {
 
 /// A ticket, to be used once: `/ws?ticket=…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TicketResponse {
     /// The ticket.
@@ -157,6 +162,7 @@ pub struct TicketResponse {
 
 /// `POST /api/login`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LoginRequest {
     /// An API key.
@@ -171,6 +177,7 @@ impl std::fmt::Debug for LoginRequest {
 
 /// The caller is logged in: the cookie came with this answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LoginResponse {
     /// Whether it sees every session, or its own only.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use upload_protocol::{LiveEvent, SessionId, StartPayload};
 
 pub use memory::MemoryEventBus;
-pub use redis::{InvalidRedisUrl, RedisEventBus};
+pub use redis::{RedisBusError, RedisEventBus};
 pub use subscription::{Subscription, TooManyRuns};
 
 /// Takes news and tells them to every subscriber, of every process on the same bus.

@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::log::Log;
 use super::{Audience, EventBus, EventLimits, News, Subscription};
+use crate::store::RedisAddress;
 use follow::Follower;
 use forward::Forwarder;
 use keys::Keys;
@@ -30,24 +31,24 @@ pub struct RedisEventBus {
     _stop_on_drop: DropGuard,
 }
 
-/// The address can't be used. The text holds none of it, since it may have a password inside.
+/// The Redis can't be used. The text holds nothing of its address, which may have a password inside.
 #[derive(Debug, thiserror::Error)]
-#[error("the address of the Redis server can't be used: {reason}")]
-pub struct InvalidRedisUrl {
+#[error("the live view can't use its Redis: {reason}")]
+pub struct RedisBusError {
     reason: String,
 }
 
 impl RedisEventBus {
-    /// A bus over `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS. Connects in
-    /// the background and for as long as it takes. Call within a tokio runtime.
+    /// A bus over this Redis, under names that begin with `prefix`: buses of other prefixes in it are
+    /// others. Connects in the background and for as long as it takes. Call within a tokio runtime.
     ///
     /// # Errors
-    /// [`InvalidRedisUrl`] when it is no such address.
-    pub fn connect(url: &str, limits: EventLimits) -> Result<Self, InvalidRedisUrl> {
-        let client = redis::Client::open(url).map_err(|error| InvalidRedisUrl {
+    /// [`RedisBusError`] when the address is of a kind that this build can't connect to.
+    pub fn connect(address: &RedisAddress, prefix: &str, limits: EventLimits) -> Result<Self, RedisBusError> {
+        let client = redis::Client::open(address.info()).map_err(|error| RedisBusError {
             reason: error.category().to_owned(),
         })?;
-        let keys = Keys::of_database(client.get_connection_info().redis_settings().db());
+        let keys = Keys::new(prefix, client.get_connection_info().redis_settings().db());
         let log = Arc::new(Log::new(limits));
         let stop = CancellationToken::new();
         let forwarder = Forwarder::spawn(client.clone(), keys.clone(), limits, stop.clone());

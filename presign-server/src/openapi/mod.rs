@@ -34,8 +34,8 @@ use utoipa::{Modify, OpenApi as _};
 
 pub(crate) use problems::{
     AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, GrantProblems, ListProblems,
-    OperatorProblems, ProbeProblems, PublicProblems, ReadyProblems, RelayProblems, RevokeProblems,
-    SealProblems, SignProblems, StartProblems, StatusProblems,
+    OperatorProblems, ProbeProblems, ProgressProblems, PublicProblems, ReadyProblems, RelayProblems,
+    RevokeProblems, SealProblems, SignProblems, StartProblems, StatusProblems,
 };
 
 use crate::http::observe::REQUEST_ID;
@@ -51,6 +51,7 @@ use crate::http::observe::REQUEST_ID;
     tags(
         (name = "sessions", description = "Upload sessions: one attempt to bring one file to the store."),
         (name = "owners", description = "What an owner's credentials open: its sessions, and grants."),
+        (name = "live", description = "Watching uploads as they go."),
         (name = "operations", description = "For those who run the server."),
     ),
     components(schemas(Problem, IdempotencyKey, SessionId, UploadToken)),

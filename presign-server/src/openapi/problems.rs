@@ -117,6 +117,8 @@ problems! {
     ];
     /// Aborting.
     AbortProblems: API, CALLER, SESSION, STORE, &[Code::SessionCompleted];
+    /// Reporting progress.
+    ProgressProblems: API, BODY, SESSION;
     /// Listing.
     ListProblems: API, CALLER, &[Code::InvalidRequest, Code::SessionStoreUnavailable];
     /// Giving a session another token.

@@ -149,6 +149,7 @@ fn api_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(owners::revoke))
         .routes(routes!(owners::grant))
         .routes(routes!(sessions::complete))
+        .routes(routes!(sessions::progress))
 }
 
 /// What operators call.

@@ -7,9 +7,9 @@ use futures::stream::{self, StreamExt as _};
 use upload_protocol::limits::{BATCH_LENGTH_MAX, SIGN_BATCH_PARTS_MAX};
 use upload_protocol::{
     CompleteBatchItem, CompleteBatchRequest, CompleteBatchResponse, CompleteBatchResult, CompleteRequest,
-    CompleteResponse, IdempotencyKey, Problem, SealRequest, SealResponse, SessionId, SessionResponse,
-    SignPartsRequest, SignPartsResponse, StartBatchItem, StartBatchRequest, StartBatchResponse,
-    StartBatchResult, StartRequest, StartResponse, UploadToken,
+    CompleteResponse, IdempotencyKey, Problem, ProgressRequest, SealRequest, SealResponse, SessionId,
+    SessionResponse, SignPartsRequest, SignPartsResponse, StartBatchItem, StartBatchRequest,
+    StartBatchResponse, StartBatchResult, StartRequest, StartResponse, UploadToken,
 };
 
 use crate::auth::Principal;
@@ -18,8 +18,8 @@ use crate::http::caller::{Caller, OptionalCaller};
 use crate::http::extract::{Idempotent, Json, OptionalJson, SessionCall, read_key};
 use crate::http::rate::Budget;
 use crate::openapi::{
-    AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, SealProblems, SignProblems,
-    StartProblems, StatusProblems,
+    AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, ProgressProblems, SealProblems,
+    SignProblems, StartProblems, StatusProblems,
 };
 use crate::store::Versioned;
 use crate::uploads::Uploads;
@@ -133,6 +133,25 @@ pub(super) async fn status(
     }
     let found = authorized(&uploads, &call).await?;
     uploads.status(found).await.map(JsonAnswer)
+}
+
+/// Tells viewers how far the client is; the session itself is not changed.
+#[utoipa::path(
+    post,
+    path = "/upload-sessions/{id}/progress",
+    tag = "live",
+    params(("id" = SessionId, Path, description = "The session."), ("Upload-Token" = UploadToken, Header, description = "The session's token.")),
+    request_body = ProgressRequest,
+    responses((status = 204, description = "Viewers are told."), ProgressProblems),
+)]
+pub(super) async fn progress(
+    State(uploads): State<Uploads>,
+    call: SessionCall,
+    Json(request): Json<ProgressRequest>,
+) -> Result<StatusCode> {
+    let found = authorized(&uploads, &call).await?;
+    uploads.progress(found, &request).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Seals the session: the server completes it by itself once the store holds every part.

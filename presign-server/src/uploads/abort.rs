@@ -69,6 +69,7 @@ impl Uploads {
     ) -> Result<Abort> {
         let _lock = self.inner.locks.lock(found.session.id).await;
         let current = self.load(found.session.id).await?;
+        let took_parts = current.session.state.kind().takes_parts();
         let marked = self.change(current, |session| match &session.state {
             SessionState::Aborting { .. } | SessionState::Aborted => Ok(None),
             _ if !wanted(session) => Ok(None),
@@ -85,6 +86,9 @@ impl Uploads {
             }
         });
         let marked = marked.await?;
+        if took_parts {
+            self.publish_end(&marked.session);
+        }
         match marked.session.state {
             SessionState::Aborted => Ok(Abort::Done),
             SessionState::Aborting { since_ms } => {

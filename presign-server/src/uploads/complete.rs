@@ -112,10 +112,15 @@ impl Uploads {
         };
         check_expected(expected, sealed_crc)?;
         let expected = expected.or(sealed_crc).filter(|_| current.session.checksum);
-        match current.session.mode {
+        let run = self.run_of(&current.session);
+        let completed = match current.session.mode {
             UploadMode::Single => self.complete_single(current, expected).await,
             UploadMode::Multipart => self.complete_multipart(current, expected).await,
+        };
+        if let (Err(error), Some(run)) = (&completed, run) {
+            self.publish_error(run, error);
         }
+        completed
     }
 
     async fn complete_single(&self, current: Versioned, expected: Option<Crc64Nvme>) -> Result<Completion> {
@@ -141,6 +146,7 @@ impl Uploads {
             return Err(no_checksum("the object"));
         }
         check_expected(expected, object.checksum_crc64nvme)?;
+        self.publish_object(session, &object);
         self.confirm(current, &object).await
     }
 
@@ -159,6 +165,7 @@ impl Uploads {
             Err(StorageError::NoSuchUpload) => return self.ended(current).await,
             Err(error) => return Err(error.into()),
         };
+        self.publish_parts(session, &parts);
         if let Some(missing) = missing_parts(session, &parts) {
             return Ok(missing);
         }

@@ -5,6 +5,7 @@ mod announce;
 mod announcer;
 mod ask;
 mod complete;
+mod events;
 mod forget;
 mod grant;
 mod janitor;
@@ -29,6 +30,7 @@ use upload_storage::{NewObject, ObjectStorage};
 
 use crate::clock::{Clock, SystemClock, ms_since_epoch};
 use crate::error::{Result, UploadError};
+use crate::events::{EventBus, MemoryEventBus};
 use crate::hooks::Hook;
 use crate::metrics::Metrics;
 use crate::receipt::ReceiptSigner;
@@ -106,6 +108,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     tokens: TokenMaker,
     policy: UploadPolicy,
+    events: Arc<dyn EventBus>,
     locks: SessionLocks,
     relays: Relays,
     receipts: ReceiptSigner,
@@ -143,6 +146,13 @@ impl UploadsBuilder {
     pub fn policy(mut self, policy: UploadPolicy) -> Self {
         self.inner.file_size_bytes_max = AtomicU64::new(policy.file_size_bytes_max);
         self.inner.policy = policy;
+        self
+    }
+
+    /// Where what happens is told, instead of a bus within this process.
+    #[must_use]
+    pub fn events(mut self, events: Arc<dyn EventBus>) -> Self {
+        self.inner.events = events;
         self
     }
 
@@ -216,6 +226,7 @@ impl Uploads {
                 relays: Relays::new(&tokens, RelayLimits::default()),
                 tokens,
                 policy: UploadPolicy::default(),
+                events: Arc::new(MemoryEventBus::default()),
                 locks: SessionLocks::default(),
                 metrics: Metrics::new(),
                 file_size_bytes_max: AtomicU64::new(OBJECT_SIZE_BYTES_MAX),
@@ -235,6 +246,11 @@ impl Uploads {
     /// The store of sessions.
     pub fn sessions(&self) -> &dyn SessionStore {
         &*self.inner.sessions
+    }
+
+    /// Where what happens is told.
+    pub fn events(&self) -> &dyn EventBus {
+        &*self.inner.events
     }
 
     /// What is counted.

@@ -53,11 +53,15 @@ impl Uploads {
                 return Err(over_limit(principal, request.size_bytes, in_flight_bytes));
             }
         };
+        let opens = fresh || found.session.state == SessionState::Reserved;
         let found = match found.session.state {
             SessionState::Reserved => self.open(found, fresh, request.checksum_crc64nvme).await?,
             SessionState::Aborting { .. } | SessionState::Aborted => return Err(aborted(&found.session)),
             _ => found,
         };
+        if opens {
+            self.publish_start(&found.session);
+        }
         let found = match request.checksum_crc64nvme {
             Some(crc) => self.sealed(found, crc).await?,
             None => found,

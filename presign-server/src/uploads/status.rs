@@ -34,6 +34,9 @@ impl Uploads {
         match (session.mode, &session.multipart_upload_id) {
             (UploadMode::Single, _) => {
                 let object = self.inner.storage.head(&session.key).await?;
+                if let Some(object) = &object {
+                    self.publish_object(session, object);
+                }
                 let part = object.map(|object| StoredPart {
                     part_number: upload_protocol::PartNumber::FIRST,
                     size_bytes: object.size_bytes,
@@ -45,6 +48,7 @@ impl Uploads {
             (UploadMode::Multipart, Some(upload_id)) => {
                 match self.inner.storage.list_parts(&session.key, upload_id).await {
                     Ok(parts) => {
+                        self.publish_parts(session, &parts);
                         let parts = parts.iter().map(stored_part).collect();
                         Ok((found, parts))
                     }
@@ -89,7 +93,8 @@ impl Uploads {
     /// completed any more: whoever aborts it deletes the object.
     pub(super) async fn end(&self, found: Versioned, state: SessionState) -> Result<Versioned> {
         let completes = matches!(state, SessionState::Completed(_));
-        let ended = self.change(found, |session| {
+        let abort_was_told = matches!(found.session.state, SessionState::Aborting { .. });
+        let changed = self.change(found, |session| {
             match session.state {
                 SessionState::Completed(_) | SessionState::Aborted => return Ok(None),
                 SessionState::Aborting { .. } if completes => return Ok(None),
@@ -104,7 +109,10 @@ impl Uploads {
             }
             Ok(Some(ended))
         });
-        let ended = ended.await?;
+        let ended = changed.await?;
+        if !abort_was_told {
+            self.publish_end(&ended.session);
+        }
         if ended.session.state.kind() == StateKind::Announcing {
             // Nobody listens where no announcer runs; the next one to start finds it in the store.
             let _ = self.inner.announcing.send(ended.session.id);

@@ -6,9 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upload_protocol::{
     CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, GrantRequest,
-    GrantResponse, HookEvent, Problem, Receipt, RelayResponse, RevokeResponse, SealRequest, SealResponse,
-    SessionListResponse, SessionResponse, SignPartsRequest, SignPartsResponse, StartBatchRequest,
-    StartBatchResponse, StartDecision, StartRequest, StartResponse, UploadCompleted, UploadStarting,
+    GrantResponse, HookEvent, Problem, ProgressRequest, Receipt, RelayResponse, RevokeResponse, SealRequest,
+    SealResponse, SessionListResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
+    StartBatchRequest, StartBatchResponse, StartDecision, StartRequest, StartResponse, UploadCompleted,
+    UploadStarting,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
@@ -72,6 +73,7 @@ fn check(name: &str, json: &str) {
         "UploadCompleted" => same::<HookEvent<UploadCompleted>>(json),
         "UploadStarting" => same::<HookEvent<UploadStarting>>(json),
         "StartDecision" => same::<StartDecision>(json),
+        "ProgressRequest" => same::<ProgressRequest>(json),
         "Problem" => same::<Problem>(json),
         other => panic!("an example of no known type: {other}"),
     }

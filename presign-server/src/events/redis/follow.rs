@@ -104,14 +104,14 @@ impl Follower {
         let mut connection = connection.await?;
         // The oldest first, so that those are forgotten first where the log has no room for all.
         let mut range = redis::cmd("ZRANGE");
-        range.arg(Keys::RUNS).arg(0).arg(-1);
+        range.arg(&self.keys.runs).arg(0).arg(-1);
         let ids: Vec<String> = range.query_async(&mut connection).await?;
         let ids: Vec<SessionId> = ids.iter().filter_map(|id| SessionId::parse(id)).collect();
         let mut known = HashMap::with_capacity(ids.len());
         for ids in ids.chunks(RUNS_AT_ONCE) {
             let mut pipeline = redis::pipe();
             for id in ids {
-                pipeline.cmd("HGETALL").arg(Keys::run(*id));
+                pipeline.cmd("HGETALL").arg(self.keys.run(*id));
             }
             let hashes: Vec<HashMap<String, String>> = pipeline.query_async(&mut connection).await?;
             for news in hashes.into_iter().filter_map(news_of) {

@@ -173,14 +173,14 @@ impl Task {
         }
         for events in calls {
             let mut call = self.script.prepare_invoke();
-            call.key(Keys::run(news.run.id)).key(Keys::RUNS);
+            call.key(self.keys.run(news.run.id)).key(&self.keys.runs);
             call.arg(news.run.id.to_string())
                 .arg(&run)
                 .arg(&self.keys.channel);
             call.arg(ms(self.limits.kept_ended))
                 .arg(ms(self.limits.kept_silent));
             call.arg(self.limits.runs_max).arg(self.limits.errors_max);
-            call.arg(Keys::RUN_PREFIX);
+            call.arg(&self.keys.run_prefix);
             for (field, event) in events {
                 call.arg(field).arg(event);
             }

@@ -11,23 +11,24 @@ pub(super) const RUN_FIELD: &str = "run";
 pub(super) struct Keys {
     /// Where news are published. Channels know no databases, keys do.
     pub(super) channel: String,
+    /// Start of the key of a run's hash.
+    pub(super) run_prefix: String,
+    /// Sorted set of all runs: those that ended first, then those that go on, each by when they were
+    /// last heard of.
+    pub(super) runs: String,
 }
 
 impl Keys {
-    /// Start of the key of a run's hash.
-    pub(super) const RUN_PREFIX: &'static str = "{holdfast:live}:run:";
-    /// Sorted set of all runs: those that ended first, then those that go on, each by when they were
-    /// last heard of.
-    pub(super) const RUNS: &'static str = "{holdfast:live}:runs";
-
-    pub(super) fn of_database(database: i64) -> Self {
+    pub(super) fn new(prefix: &str, database: i64) -> Self {
         Self {
-            channel: format!("{{holdfast:live}}:{database}"),
+            channel: format!("{{{prefix}:live}}:{database}"),
+            run_prefix: format!("{{{prefix}:live}}:run:"),
+            runs: format!("{{{prefix}:live}}:runs"),
         }
     }
 
-    pub(super) fn run(id: SessionId) -> String {
-        format!("{}{id}", Self::RUN_PREFIX)
+    pub(super) fn run(&self, id: SessionId) -> String {
+        format!("{}{id}", self.run_prefix)
     }
 }
 

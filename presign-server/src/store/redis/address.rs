@@ -57,6 +57,17 @@ impl RedisAddress {
         self.tls
     }
 
+    /// What the library connects with. A process that connects by TLS must have chosen its rustls provider;
+    /// this chooses one where it has not.
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        if self.tls {
+            // The library takes the process's provider, and panics where two are built in and none is
+            // chosen. One that an app has chosen stays.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
+        (*self.info).clone()
+    }
+
     /// A text without the password. A Redis that knows no `AUTH` repeats what it was told; the library
     /// leaves that out of its errors today, and this does whatever it does tomorrow.
     pub(super) fn scrub(&self, text: &str) -> String {

@@ -65,7 +65,7 @@ impl Connection {
             .set_response_timeout(Some(CALL_TIMEOUT))
             .set_concurrency_limit(CALLS_MAX);
         Ok(Self {
-            client: Client::open((*address.info).clone())?,
+            client: Client::open(address.info())?,
             address,
             config,
             current: Mutex::new(None),

@@ -76,11 +76,6 @@ impl RedisSessionStore {
                 ),
             ));
         }
-        if address.is_tls() {
-            // The library takes the process's provider, and panics where two are built in and none is
-            // chosen. One that an app has chosen stays.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        }
         let connection = Connection::new(address)
             .map_err(|error| SessionStoreError::unavailable("open", error.to_string()))?;
         Ok(Self {
