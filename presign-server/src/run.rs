@@ -210,8 +210,16 @@ impl Server {
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
         let announcer = Announcer::new(self.state.uploads.clone(), AnnouncerTiming::default());
         let announcer = tokio::spawn(announcer.run(sealer_stop.clone()));
+        let live = self.state.live.clone();
+        let (stopping, closing) = (stop.clone(), live.clone());
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            closing.close();
+        });
         let metrics = self.state.uploads.metrics().clone();
         let served = self.front.serve(router(self.state), metrics, stop).await;
+        // Their connections are no calls any more: nobody else waits for them.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, live.closed()).await;
         sealer_stop.cancel();
         if tokio::time::timeout(DRAIN_TIMEOUT, sealer).await.is_err() {
             tracing::warn!("the sealer was still at work and is cut off; the next start goes on");

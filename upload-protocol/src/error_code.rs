@@ -56,6 +56,8 @@ error_codes! {
     GrantSpent = ("grant_spent", 403, "Grant is used up"),
     /// The product's own server refused the upload. Retry: never.
     StartRefused = ("start_refused", 403, "Upload refused"),
+    /// The ticket is forged, expired or used. Retry: never with this one; ask for another.
+    TicketRefused = ("ticket_refused", 403, "Ticket forged, expired or used"),
     /// A page of another origin called, and that origin is on no list. Retry: never.
     OriginRefused = ("origin_refused", 403, "Origin not allowed to call"),
     /// The request named a host this server doesn't answer for. Retry: never.
@@ -106,6 +108,8 @@ error_codes! {
     QuotaExceeded = ("quota_exceeded", 429, "Too many bytes in flight"),
     /// The client calls more often than it may. Retry: after a back-off of `Retry-After` seconds.
     RateLimited = ("rate_limited", 429, "Too many calls"),
+    /// As many viewers are connected as there may be. Retry: after a back-off.
+    TooManyViewers = ("too_many_viewers", 429, "Too many viewers connected"),
     /// The request took too long. Retry: after a back-off.
     Timeout = ("timeout", 408, "Request timed out"),
     /// The server failed in a way it doesn't know. Retry: after a back-off.

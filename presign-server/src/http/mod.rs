@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod caller;
 pub(crate) mod extract;
+pub(crate) mod monitor;
 pub(crate) mod network;
 pub(crate) mod observe;
 pub(crate) mod problem;

@@ -50,8 +50,8 @@ pub(crate) const fn retry_after_seconds(code: ErrorCode) -> Option<u32> {
         | ErrorCode::IdentityUnavailable
         | ErrorCode::HookUnavailable
         | ErrorCode::Internal => Some(2),
-        // Uploads have to end first.
-        ErrorCode::QuotaExceeded => Some(10),
+        // Others have to end first.
+        ErrorCode::QuotaExceeded | ErrorCode::TooManyViewers => Some(10),
         // Somebody has to mend it.
         ErrorCode::StoreRefused => Some(15),
         _ => None,

@@ -34,8 +34,9 @@ use utoipa::{Modify, OpenApi as _};
 
 pub(crate) use problems::{
     AbortProblems, BatchProblems, CompleteBatchProblems, CompleteProblems, GrantProblems, ListProblems,
-    OperatorProblems, ProbeProblems, ProgressProblems, PublicProblems, ReadyProblems, RelayProblems,
-    RevokeProblems, SealProblems, SignProblems, StartProblems, StatusProblems,
+    LoginProblems, LogoutProblems, OperatorProblems, ProbeProblems, ProgressProblems, PublicProblems,
+    ReadyProblems, RelayProblems, RevokeProblems, SealProblems, SignProblems, StartProblems, StatusProblems,
+    TicketProblems, WatchProblems,
 };
 
 use crate::http::observe::REQUEST_ID;

@@ -117,6 +117,25 @@ problems! {
     ];
     /// Aborting.
     AbortProblems: API, CALLER, SESSION, STORE, &[Code::SessionCompleted];
+    /// Logging in.
+    LoginProblems: API, BODY, CALLER;
+    /// Logging out.
+    LogoutProblems: API;
+    /// Giving a ticket.
+    TicketProblems: API, BODY, CALLER, &[
+        Code::TokenRefused,
+        Code::SessionNotFound,
+        Code::SessionStoreUnavailable,
+    ];
+    /// Connecting a viewer.
+    WatchProblems: API, CALLER, &[
+        Code::InvalidRequest,
+        Code::TicketRefused,
+        Code::TokenRefused,
+        Code::TooManyViewers,
+        Code::SessionNotFound,
+        Code::SessionStoreUnavailable,
+    ];
     /// Reporting progress.
     ProgressProblems: API, BODY, SESSION;
     /// Listing.

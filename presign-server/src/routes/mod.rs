@@ -3,6 +3,7 @@
 mod document;
 mod health;
 mod keys;
+mod live;
 mod metrics;
 mod owners;
 mod page;
@@ -30,6 +31,7 @@ use crate::http::extract::BODY_LENGTH_BYTES_MAX;
 use crate::http::observe::{Observing, REQUEST_ID, observe};
 use crate::http::problem::{method_not_allowed, on_panic, route_not_found};
 use crate::http::rate::{RateLimit, RateLimits, find_budget};
+use crate::live::{Live, LiveLimits};
 use crate::metrics::Metrics;
 use crate::uploads::Uploads;
 use document::Document;
@@ -46,6 +48,8 @@ pub struct AppState {
     pub authorizer: Arc<dyn Authorizer>,
     /// Makes the grants that the authorizer takes; `None` where there are none.
     pub grants: Option<GrantMaker>,
+    /// The live view: logins, tickets, viewers.
+    pub live: Live,
     /// Who may ask.
     pub access: SharedAccess,
     /// How long a call may take.
@@ -60,6 +64,7 @@ impl AppState {
     /// State that lets everybody start uploads, with a time limit of 60 seconds a call.
     pub fn new(uploads: Uploads, access: AccessRules) -> Self {
         Self {
+            live: Live::new(&uploads, LiveLimits::default()),
             uploads,
             authorizer: Arc::new(OpenAuthorizer),
             grants: None,
@@ -78,6 +83,7 @@ struct ApiState {
     authorizer: Arc<dyn Authorizer>,
     metrics: Metrics,
     grants: Option<GrantMaker>,
+    live: Live,
 }
 
 /// The server as a router, to be served alone or mounted in an own app.
@@ -95,14 +101,17 @@ pub fn router(state: AppState) -> Router {
         uploads: uploads.clone(),
         authorizer: state.authorizer,
         grants: state.grants,
+        live: state.live,
         metrics: uploads.metrics().clone(),
     };
     let (api, api_document) = api_routes().split_for_parts();
+    let (viewers, viewers_document) = viewer_routes().split_for_parts();
     let (operators, operators_document) = operator_routes().split_for_parts();
     let (keys, keys_document) = key_routes().split_for_parts();
     let (probes, probes_document) = probe_routes().split_for_parts();
     let documents = OpenApi::default().nest("/api", api_document);
     let documents = documents
+        .merge_from(viewers_document)
         .merge_from(operators_document)
         .merge_from(keys_document)
         .merge_from(probes_document);
@@ -114,8 +123,12 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(access.clone(), check_origin))
         .layer(cors)
         .with_state(api_state.clone());
+    let viewers = viewers
+        .layer(from_fn_with_state(access.clone(), check_origin))
+        .with_state(api_state.clone());
     let guarded = Router::new()
         .nest("/api", api)
+        .merge(viewers)
         .merge(operators.with_state(api_state))
         .merge(keys.with_state(uploads.clone()))
         .merge(public.with_state(Document::new(&document)))
@@ -148,8 +161,16 @@ fn api_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(sessions::seal))
         .routes(routes!(owners::revoke))
         .routes(routes!(owners::grant))
+        .routes(routes!(live::ticket))
+        .routes(routes!(live::login))
+        .routes(routes!(live::logout))
         .routes(routes!(sessions::complete))
         .routes(routes!(sessions::progress))
+}
+
+/// Where viewers connect.
+fn viewer_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(live::watch))
 }
 
 /// What operators call.

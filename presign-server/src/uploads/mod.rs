@@ -35,6 +35,7 @@ use crate::hooks::Hook;
 use crate::metrics::Metrics;
 use crate::receipt::ReceiptSigner;
 use crate::session::{Session, SessionState};
+use crate::signed::Signer;
 use crate::store::{ObservedSessionStore, SessionStore, SessionStoreError, Versioned};
 use crate::token::TokenMaker;
 
@@ -258,6 +259,11 @@ impl Uploads {
         &self.inner.metrics
     }
 
+    /// Signs statements of one kind.
+    pub(crate) fn signer(&self, label: &'static str) -> Signer {
+        Signer::new(&self.inner.tokens, label)
+    }
+
     /// Sets another largest file, for starts from now on.
     pub fn set_file_size_bytes_max(&self, bytes: u64) {
         self.inner.file_size_bytes_max.store(bytes, Ordering::Relaxed);
@@ -299,7 +305,7 @@ impl Uploads {
         let _ = self.inner.waking.send((id, wake));
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         ms_since_epoch(self.inner.clock.now())
     }
 

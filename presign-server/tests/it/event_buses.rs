@@ -16,7 +16,7 @@ fn connect(server: &RedisServer, limits: EventLimits) -> Arc<dyn EventBus> {
     Arc::new(RedisEventBus::connect(&address, REDIS_KEY_PREFIX_DEFAULT, limits).unwrap())
 }
 
-fn redis_bus(server: &RedisServer) -> Arc<dyn EventBus> {
+pub(crate) fn redis_bus(server: &RedisServer) -> Arc<dyn EventBus> {
     connect(server, EventLimits::default())
 }
 

@@ -13,6 +13,7 @@ mod identity_owners;
 mod identity_process;
 mod identity_settings;
 mod janitor;
+mod live;
 mod log;
 mod metrics;
 mod openapi;

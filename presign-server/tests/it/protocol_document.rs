@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upload_protocol::{
     CompleteBatchRequest, CompleteBatchResponse, CompleteRequest, CompleteResponse, ErrorCode, GrantRequest,
-    GrantResponse, HookEvent, Problem, ProgressRequest, Receipt, RelayResponse, RevokeResponse, SealRequest,
-    SealResponse, SessionListResponse, SessionResponse, SignPartsRequest, SignPartsResponse,
-    StartBatchRequest, StartBatchResponse, StartDecision, StartRequest, StartResponse, UploadCompleted,
-    UploadStarting,
+    GrantResponse, HookEvent, LiveMessage, LoginRequest, LoginResponse, Problem, ProgressRequest, Receipt,
+    RelayResponse, RevokeResponse, SealRequest, SealResponse, SessionListResponse, SessionResponse,
+    SignPartsRequest, SignPartsResponse, StartBatchRequest, StartBatchResponse, StartDecision, StartRequest,
+    StartResponse, TicketRequest, TicketResponse, UploadCompleted, UploadStarting, ViewerRequest,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
@@ -74,6 +74,12 @@ fn check(name: &str, json: &str) {
         "UploadStarting" => same::<HookEvent<UploadStarting>>(json),
         "StartDecision" => same::<StartDecision>(json),
         "ProgressRequest" => same::<ProgressRequest>(json),
+        "LiveMessage" => same::<LiveMessage>(json),
+        "ViewerRequest" => same::<ViewerRequest>(json),
+        "TicketRequest" => same::<TicketRequest>(json),
+        "TicketResponse" => same::<TicketResponse>(json),
+        "LoginRequest" => same::<LoginRequest>(json),
+        "LoginResponse" => same::<LoginResponse>(json),
         "Problem" => same::<Problem>(json),
         other => panic!("an example of no known type: {other}"),
     }
