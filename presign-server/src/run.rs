@@ -32,6 +32,9 @@ use crate::uploads::{Announcer, AnnouncerTiming, Sealer, SealerTiming, Uploads};
 /// Bucket of the embedded store.
 const EMBEDDED_BUCKET: &str = "holdfast";
 
+/// How long the last events may take to reach other replicas.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why the server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -210,7 +213,7 @@ impl Server {
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
         let announcer = Announcer::new(self.state.uploads.clone(), AnnouncerTiming::default());
         let announcer = tokio::spawn(announcer.run(sealer_stop.clone()));
-        let live = self.state.live.clone();
+        let (live, uploads) = (self.state.live.clone(), self.state.uploads.clone());
         let (stopping, closing) = (stop.clone(), live.clone());
         tokio::spawn(async move {
             stopping.cancelled().await;
@@ -226,6 +229,12 @@ impl Server {
         }
         if tokio::time::timeout(DRAIN_TIMEOUT, announcer).await.is_err() {
             tracing::warn!("a completion was still being told and is cut off; the next start tells it again");
+        }
+        if tokio::time::timeout(FLUSH_TIMEOUT, uploads.events().flush())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some of the last events have not reached viewers at other replicas");
         }
         if let Some(embedded) = self.embedded {
             embedded.stop.cancel();

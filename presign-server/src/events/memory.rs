@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use super::log::Log;
 use super::{Audience, EventBus, EventLimits, News, Subscription};
 
@@ -26,6 +28,7 @@ impl Default for MemoryEventBus {
     }
 }
 
+#[async_trait]
 impl EventBus for MemoryEventBus {
     fn publish(&self, news: News) {
         self.log.append(news);
@@ -34,4 +37,7 @@ impl EventBus for MemoryEventBus {
     fn subscribe(&self, audience: Audience) -> Subscription {
         Subscription::new(self.log.clone(), audience)
     }
+
+    /// There are no other processes.
+    async fn flush(&self) {}
 }

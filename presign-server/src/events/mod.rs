@@ -16,6 +16,7 @@ mod subscription;
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use upload_protocol::{LiveEvent, SessionId, StartPayload};
 
@@ -29,6 +30,7 @@ pub use subscription::{Subscription, TooManyRuns};
 /// a run's start first and its end last. A slow one finds what it missed where it stopped, as long as it is kept; no
 /// queue is kept for it. The rules are those of the suite in `upload_testkit::event_bus`, which every
 /// bus passes.
+#[async_trait]
 pub trait EventBus: Send + Sync + fmt::Debug {
     /// Takes news. Never waits and never fails: what a bus can't take is lost to viewers and said in
     /// the log.
@@ -36,6 +38,10 @@ pub trait EventBus: Send + Sync + fmt::Debug {
 
     /// Follows runs, at first none: see [`Subscription::add`].
     fn subscribe(&self, audience: Audience) -> Subscription;
+
+    /// Waits until what was published before is where other processes find it. For a process that is
+    /// about to end; give it a time limit.
+    async fn flush(&self);
 }
 
 /// News of one run.

@@ -12,6 +12,7 @@ mod keys;
 use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::log::Log;
@@ -68,6 +69,7 @@ impl RedisEventBus {
     }
 }
 
+#[async_trait]
 impl EventBus for RedisEventBus {
     fn publish(&self, news: News) {
         // Only what is new here is sent on: a server lists the same 10,000 parts again and again.
@@ -78,6 +80,10 @@ impl EventBus for RedisEventBus {
 
     fn subscribe(&self, audience: Audience) -> Subscription {
         Subscription::new(self.log.clone(), audience)
+    }
+
+    async fn flush(&self) {
+        self.forwarder.flush().await;
     }
 }
 

@@ -52,6 +52,25 @@ async fn process_that_starts_later_knows_what_went_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn last_news_of_a_process_that_ends_reach_the_others() {
+    let server = RedisServer::start();
+    let runs: Vec<_> = (0..3).map(|_| new_run()).collect();
+    let ending = redis_bus(&server);
+    for id in &runs {
+        let mut events: Vec<_> = (1..=2000).map(part).collect();
+        events.push(done(*id));
+        ending.publish(news(*id, "a", events));
+    }
+    let flushed = tokio::time::timeout(Duration::from_secs(10), ending.flush());
+    flushed.await.expect("all of it is at Redis");
+    drop(ending);
+    let late = redis_bus(&server);
+    let selections: Vec<_> = runs.into_iter().map(RunSelection::Run).collect();
+    let mut follower = follow(&late, Audience::All, &selections);
+    take(&mut follower, 3 * 2002).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn followers_go_on_after_redis_was_killed_and_miss_nothing() {
     let mut server = RedisServer::start();
     let (one, two) = (redis_bus(&server), redis_bus(&server));

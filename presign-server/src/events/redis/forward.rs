@@ -107,6 +107,13 @@ impl Forwarder {
         }
     }
 
+    /// Waits until the queue is empty.
+    pub(super) async fn flush(&self) {
+        // All the room is only to be had when nothing waits. The semaphore is never closed.
+        let all = u32::try_from(QUEUE_EVENTS_MAX).unwrap_or(u32::MAX);
+        let _ = self.room.acquire_many(all).await;
+    }
+
     /// Waits until news that were lost can be sent again.
     pub(super) async fn recovered(&self) {
         self.overflow.over.notified().await;

@@ -100,6 +100,8 @@ async fn watch(socket: &mut WebSocket, watching: &mut Watching) -> End {
     let mut heard = Instant::now();
     loop {
         tokio::select! {
+            // What was received comes before what is to be sent: a pong must not wait behind messages.
+            biased;
             () = watching.connection.stopped() => {
                 return End::Closed(close_code::AWAY, "the server stops: connect again");
             }
