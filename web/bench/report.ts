@@ -28,9 +28,14 @@ export function table(series: readonly Series[]): string {
       raw ? (median(ms) / median(raw.ms)).toFixed(2) : '',
     ];
   });
-  const all = [['case', 'peer', 'median s', 'min–max s', '× raw'], ...rows];
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n');
+  return columns([['case', 'peer', 'median s', 'min–max s', '× raw'], ...rows]);
+}
+
+/** Rows of cells, each column as wide as its widest cell. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
+  return lines.map((line) => line.trimEnd()).join('\n');
 }
 
 /** Writes the series with what is needed to judge them later. */
