@@ -25,14 +25,19 @@ const LIVE: [&str; 5] = [
 
 /// What can be changed.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct Reloadable {
     pub(crate) uploads: Uploads,
     pub(crate) access: SharedAccess,
     pub(crate) rate_limits: RateLimits,
 }
 
 /// Follows the settings until `stop`.
-pub(crate) async fn follow(mut reading: Reading, live: Live, mut hangups: Hangups, stop: CancellationToken) {
+pub(crate) async fn follow(
+    mut reading: Reading,
+    live: Reloadable,
+    mut hangups: Hangups,
+    stop: CancellationToken,
+) {
     let mut watched = reading.watched();
     loop {
         let asked = tokio::select! {
@@ -55,7 +60,7 @@ pub(crate) async fn follow(mut reading: Reading, live: Live, mut hangups: Hangup
     }
 }
 
-impl Live {
+impl Reloadable {
     fn apply(&self, old: &Reading, config: &Config) {
         let changed = old.changed(&config.reading);
         self.access.set(config.access.clone());

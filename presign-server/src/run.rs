@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use embedded_s3::{EmbeddedS3, EmbeddedS3Config};
 use secrecy::ExposeSecret as _;
@@ -18,7 +19,7 @@ use crate::auth::{GrantMaker, Identity, IdentityError};
 use crate::config::{Config, Reading, SessionStoreKind, StoreConfig};
 use crate::events::{EventBus, EventLimits, MemoryEventBus, RedisBusError, RedisEventBus};
 use crate::http::rate::RateLimits;
-use crate::reload::{Hangups, Live, follow, hangups};
+use crate::reload::{Hangups, Reloadable, follow, hangups};
 use crate::routes::{AppState, router};
 use crate::secrets::{SecretError, secret_file};
 use crate::serve::{DRAIN_TIMEOUT, Front, TlsError};
@@ -203,12 +204,12 @@ impl Server {
             self.expected,
         ));
         let sealer = Sealer::new(self.state.uploads.clone(), SealerTiming::default());
-        let live = Live {
+        let reloadable = Reloadable {
             uploads: self.state.uploads.clone(),
             access: self.state.access.clone(),
             rate_limits: self.state.rate_limits.clone(),
         };
-        tokio::spawn(follow(self.reading, live, self.hangups, stop.clone()));
+        tokio::spawn(follow(self.reading, reloadable, self.hangups, stop.clone()));
         let sealer_stop = CancellationToken::new();
         let sealer = tokio::spawn(sealer.run(sealer_stop.clone()));
         let announcer = Announcer::new(self.state.uploads.clone(), AnnouncerTiming::default());

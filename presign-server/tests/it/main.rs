@@ -5,6 +5,7 @@ mod attacks;
 mod complete_batch;
 mod completion_webhook;
 mod cut_writes;
+mod deploy;
 mod event_buses;
 mod identity_grants;
 mod identity_jwt;
