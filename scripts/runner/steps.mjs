@@ -12,10 +12,13 @@ export const RESULTS = 'test-results';
 const VITEST_REPORT = `${RESULTS}/vitest.json`;
 const PLAYWRIGHT_REPORT = `${RESULTS}/playwright.json`;
 
+/** Where the tests put the output of the servers they start. */
+const LOGS = { HOLDFAST_TEST_LOGS: `${RESULTS}/logs` };
+
 export const STEPS = [
   {
     name: 'scripts',
-    command: ['node', '--test', 'scripts/runner/counts.test.mjs'],
+    command: ['node', '--test', 'scripts/runner/counts.test.mjs', 'scripts/runner/secrets.test.mjs'],
     counts: { from: 'output', read: nodeCounts },
     minutes: 2,
   },
@@ -38,6 +41,7 @@ export const STEPS = [
   {
     name: 'rust',
     command: ['cargo', 'test', '--locked', '--workspace', '--no-fail-fast'],
+    environment: LOGS,
     counts: { from: 'output', read: cargoCounts },
     minutes: 40,
   },
@@ -74,10 +78,17 @@ export const STEPS = [
   {
     name: 'e2e',
     command: ['playwright', 'test', '--config', 'web/e2e/playwright.config.ts', '--reporter=list,json'],
-    environment: { PLAYWRIGHT_JSON_OUTPUT_FILE: PLAYWRIGHT_REPORT },
+    environment: { PLAYWRIGHT_JSON_OUTPUT_FILE: PLAYWRIGHT_REPORT, ...LOGS },
     needs: ['binaries'],
     counts: { from: PLAYWRIGHT_REPORT, read: playwrightCounts },
     minutes: 40,
+  },
+  {
+    name: 'secrets',
+    command: ['node', 'scripts/check-logs.mjs'],
+    environment: LOGS,
+    needs: ['rust', 'e2e'],
+    minutes: 2,
   },
 ];
 

@@ -1,7 +1,7 @@
 //! Reading all sources into one, and again when the file changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use figment::providers::{Format as _, Serialized, Yaml};
 use figment::{Figment, Provider as _};
@@ -15,7 +15,7 @@ use super::{Config, settings_file};
 use crate::files::Watched;
 
 /// What settings that were read are called, set to, and come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Reading {
     args: Args,
     environment: Environment,
@@ -27,6 +27,16 @@ pub(crate) struct Reading {
 
 /// How alike two names must be, 0 to 1, for one to be taken for the other's misspelling.
 const ALIKE_MIN: f64 = 0.8;
+
+/// Settings whose value may hold a secret anywhere: it is not shown at all.
+const HIDDEN: [&str; 2] = ["completion_webhook_url", "pre_start_hook_url"];
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its values are as they were written, secrets included.
+        f.debug_struct("Reading").finish_non_exhaustive()
+    }
+}
 
 impl Reading {
     /// Reads everything, and checks nothing but that each name is known and each value of its kind.
@@ -104,6 +114,10 @@ impl Reading {
     pub(super) fn shown(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.values {
+            if HIDDEN.contains(&name.as_str()) && !value.is_null() {
+                let _ = writeln!(text, "# {name}: set, not shown  # {}", self.origin(name));
+                continue;
+            }
             // Writing to a string never fails.
             let _ = writeln!(
                 text,
@@ -116,6 +130,8 @@ impl Reading {
         let environment = &self.environment;
         for (name, set) in [
             ("HOLDFAST_TOKEN_SECRET", environment.token_secret.is_some()),
+            ("HOLDFAST_JWT_SECRET", environment.jwt_secret.is_some()),
+            ("HOLDFAST_WEBHOOK_SECRET", environment.webhook_secret.is_some()),
             (
                 "HOLDFAST_EMBEDDED_S3_SECRET_KEY",
                 environment.embedded_s3_secret_key.is_some(),

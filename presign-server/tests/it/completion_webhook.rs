@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::process::{command, free_port, post, put_all, start_call, start_with};
+use crate::process::{command, post, put_all, start_call, start_with};
 use crate::receipts::run_documented;
-use crate::support::{TWO_PARTS, World, content, crc, sealed_start_body, start_body};
+use crate::support::{TWO_PARTS, World, content, crc, free_port, sealed_start_body, start_body};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod attacks;
+mod balanced;
 mod complete_batch;
 mod completion_webhook;
 mod cut_writes;

@@ -2,11 +2,11 @@
 #![allow(unreachable_pub, reason = "the files beside it use some of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{TWO_PARTS, content, crc, split, start_body};
+use crate::support::{TWO_PARTS, content, crc, free_port, logs, split, start_body};
 use serde_json::{Value, json};
 use upload_protocol::{CompleteResponse, StartResponse};
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 pub struct Server {
     pub child: Child,
     pub url: String,
+    log: PathBuf,
 }
 
 impl Drop for Server {
@@ -22,6 +23,7 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        logs::keep(&self.log);
     }
 }
 
@@ -63,16 +65,8 @@ pub fn start_with(data_dir: &Path, mut command: Command) -> Server {
     Server {
         child,
         url: url.to_owned(),
+        log: data_dir.join("log"),
     }
-}
-
-/// A port that was free a moment ago: the store must come back at the same one.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 pub async fn start_call(server: &Server, key: &str, body: &Value) -> StartResponse {
@@ -291,17 +285,17 @@ fn wrong_settings_are_refused_by_name_with_what_to_do() {
         (
             &["--relay-concurrency-max", "10001"],
             &[],
-            "setting `relay_concurrency_max` is 10001: expected at most 10000",
+            "setting `relay_concurrency_max` is 10001 (flag --relay-concurrency-max): expected at most 10000",
         ),
         (
             &["--session-store", "redis://:secret@x"],
             &[],
-            "setting `HOLDFAST_TOKEN_SECRET` is not set: replicas that share a Redis must have one secret",
+            "replicas that share a Redis must have one secret",
         ),
         (
             &["--session-store", "redis://:secret@x/secret@"],
             &[("HOLDFAST_TOKEN_SECRET", "0123456789abcdef")],
-            "setting `session_store` is a URL: it names no Redis: Invalid database number",
+            "it names no Redis: Invalid database number",
         ),
         (
             &["--session-store", "mongodb://:secret@x"],

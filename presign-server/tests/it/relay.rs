@@ -272,7 +272,7 @@ async fn relay_beyond_its_places_costs_no_grant_and_says_when_to_come_back() {
     };
     let (slow, quick) = tokio::join!(slow, quick);
     quick.expect_problem("relay_unavailable");
-    assert_eq!(quick.headers["retry-after"], "5");
+    assert_eq!(quick.headers["retry-after"], "2");
     // Who sends nothing is cut off, and the place is free again.
     assert_eq!(slow.status, 408);
     slow.expect_problem("timeout");
@@ -335,7 +335,7 @@ async fn store_that_fails_half_way_is_told_as_such_and_the_part_can_be_sent_agai
         let answer = post(&world, &url_of(&started, 0), pieces(piece)).await;
         let detail = answer.expect_problem("store_unavailable")["detail"].to_string();
         assert!(!detail.contains("X-Amz-Signature"), "{detail}");
-        assert_eq!(answer.headers["retry-after"], "5");
+        assert_eq!(answer.headers["retry-after"], "2");
         assert_eq!(numbers_held(&world, &started).await, Vec::<Value>::new());
         let url = fresh_url(&world, &started, 1, piece).await;
         post(&world, &url, pieces(piece)).await.expect::<Value>(200);

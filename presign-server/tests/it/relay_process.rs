@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::process::{Server, command, post, start_call, start_with};
-use crate::support::{MIB, World, content, crc};
+use crate::support::{ACCESS_KEY, MIB, SECRET_KEY, World, content, crc};
 use axum::body::Bytes;
 use futures::stream;
 use serde_json::{Value, json};
@@ -29,8 +29,8 @@ fn serve(world: &World, folder: &TempDir) -> Server {
             "us-east-1",
         ])
         .args(["--s3-endpoint", &world.storage.public_origin()])
-        .env("AWS_ACCESS_KEY_ID", "access")
-        .env("AWS_SECRET_ACCESS_KEY", "secret");
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
     start_with(folder.path(), command)
 }
 

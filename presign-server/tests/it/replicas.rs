@@ -9,8 +9,8 @@ use upload_protocol::CompleteResponse;
 use upload_testkit::redis_server::RedisServer;
 use uuid::Uuid;
 
-use crate::process::{Server, command, free_port, post, put_all, start_call, start_with, status};
-use crate::support::{TWO_PARTS, content, crc, start_body};
+use crate::process::{Server, command, post, put_all, start_call, start_with, status};
+use crate::support::{TWO_PARTS, content, crc, free_port, start_body};
 
 const TOKEN_SECRET: &str = "a secret of both replicas";
 

@@ -150,6 +150,24 @@ fn settings_in_force_are_shown_with_their_origins_and_without_secrets() {
 }
 
 #[test]
+fn address_of_a_hook_is_not_shown_since_it_may_be_a_secret() {
+    let url = "https://app.example.com/hooks/4711?key=hush";
+    let args = Args::read_from(["presign-server", "--completion-webhook-url", url]);
+    let environment = Environment {
+        webhook_secret: Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into()),
+        ..Environment::default()
+    };
+    let config = Config::load(args, environment).unwrap();
+    let shown = format!("{} {config:?}", config.shown());
+    assert!(
+        shown.contains("# completion_webhook_url: set, not shown"),
+        "{shown}"
+    );
+    assert!(shown.contains("# HOLDFAST_WEBHOOK_SECRET: set"), "{shown}");
+    assert!(!shown.contains("hush") && !shown.contains("whsec_"), "{shown}");
+}
+
+#[test]
 fn lists_are_read_from_the_file_and_from_repeated_flags() {
     let yaml = "cors_allowed_origin: ['https://a.example', 'https://b.example']";
     assert_eq!(load(&[], None, yaml).unwrap().access.origins().len(), 2);

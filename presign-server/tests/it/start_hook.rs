@@ -109,7 +109,7 @@ async fn hook_that_says_neither_yes_nor_no_starts_nothing() {
         let answer = world.start_call(&key, start_body("a", b"abc")).await;
         assert_eq!(answer.status, 503, "{shown}");
         answer.expect_problem("hook_unavailable");
-        assert_eq!(answer.headers["retry-after"], "5");
+        assert_eq!(answer.headers["retry-after"], "2");
         expect_nothing(&world, &key).await;
     }
 }

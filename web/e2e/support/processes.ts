@@ -1,9 +1,10 @@
 /** Child processes of a test: started, waited for, ended, and killed with everything they started. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /** A running program of this project. */
 export interface Running {
@@ -26,13 +27,25 @@ export function binaryPath(name: string): string {
 }
 
 /** Starts a binary of this project and waits until `isReady` finds what it looks for. */
-export async function start<Ready>(
+export function start<Ready>(
   name: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   isReady: (output: string) => Ready | undefined | Promise<Ready | undefined>,
 ): Promise<Running & { readonly ready: Ready }> {
-  const child = spawn(binaryPath(name), args, {
+  return startProgram(binaryPath(name), args, env, isReady);
+}
+
+/** The same with any program. */
+export async function startProgram<Ready>(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  isReady: (output: string) => Ready | undefined | Promise<Ready | undefined>,
+): Promise<Running & { readonly ready: Ready }> {
+  const name = basename(program);
+  const log = logFile(name);
+  const child = spawn(program, args, {
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -41,6 +54,7 @@ export async function start<Ready>(
     stream.setEncoding('utf8');
     stream.on('data', (text: string) => {
       printed += text;
+      if (log) appendFileSync(log, text);
     });
   }
   const gone = new Promise<void>((resolve) => child.once('close', () => resolve()));
@@ -64,6 +78,14 @@ export async function start<Ready>(
     throw error;
   });
   return { ...running, ready };
+}
+
+/** Where a program's output is kept beside the test, for what is checked of all logs together. */
+function logFile(name: string): string | undefined {
+  const folder = process.env.HOLDFAST_TEST_LOGS;
+  if (!folder) return undefined;
+  mkdirSync(folder, { recursive: true });
+  return join(folder, `${name}-${randomUUID()}.log`);
 }
 
 /** Asks again until there is an answer. */

@@ -79,8 +79,10 @@ export class FaultProxy {
     this.#control = `http://${control}`;
   }
 
-  static async start(target: string): Promise<FaultProxy> {
-    const running = await start('fault-proxy', ['--target', target], {}, (output) => {
+  /** Stands in front of one server, or balances the load of several. */
+  static async start(...targets: readonly string[]): Promise<FaultProxy> {
+    const args = targets.flatMap((target) => ['--target', target]);
+    const running = await start('fault-proxy', args, {}, (output) => {
       const line = output.split('\n').find((each) => each.startsWith('{') && each.endsWith('}'));
       return line ? (JSON.parse(line) as { listen: string; control: string }) : undefined;
     });

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { freePort, poll, type Running, start } from './processes.ts';
 import { FaultProxy } from './proxy.ts';
+import { Redis } from './redis.ts';
 import type { StoreAccess } from './s3.ts';
 
 const ACCESS_KEY = 'holdfast-e2e';
@@ -14,6 +15,8 @@ export interface StackOptions {
   readonly uploadBytesPerSecond?: number;
   /** Put a proxy in front of the server as well, and open the page through it. */
   readonly serverProxy?: boolean;
+  /** Servers over one Redis, behind a proxy that gives each request to the next of them. */
+  readonly replicas?: number;
   /** A store that checks everything and keeps nothing, for sizes that no disk holds. */
   readonly sink?: boolean;
   /** Let clients reach the store itself, where the proxy would be what is measured. */
@@ -32,34 +35,43 @@ export class Stack {
   readonly #folder: string;
   readonly #options: StackOptions;
   readonly #storeAddress: string;
-  readonly #serverAddress: string;
+  readonly #serverAddresses: readonly string[];
+  readonly #redis: Redis | undefined;
+  readonly #servers = new Map<string, Running>();
   #store: Running | undefined;
-  #server: Running | undefined;
 
   private constructor(
     folder: string,
     options: StackOptions,
-    addresses: { readonly store: string; readonly server: string },
-    proxies: { readonly store: FaultProxy; readonly server: FaultProxy | undefined },
+    addresses: { readonly store: string; readonly servers: readonly string[] },
+    parts: {
+      readonly store: FaultProxy;
+      readonly server: FaultProxy | undefined;
+      readonly redis: Redis | undefined;
+    },
   ) {
     this.#folder = folder;
     this.#options = options;
     this.#storeAddress = addresses.store;
-    this.#serverAddress = addresses.server;
-    this.storeProxy = proxies.store;
-    this.serverProxy = proxies.server;
+    this.#serverAddresses = addresses.servers;
+    this.storeProxy = parts.store;
+    this.serverProxy = parts.server;
+    this.#redis = parts.redis;
   }
 
   static async start(folder: string, options: StackOptions = {}): Promise<Stack> {
     const store = `127.0.0.1:${await freePort()}`;
-    const server = `127.0.0.1:${await freePort()}`;
+    const servers: string[] = [];
+    while (servers.length < (options.replicas ?? 1)) servers.push(`127.0.0.1:${await freePort()}`);
+    const behindProxy = options.serverProxy || options.replicas !== undefined;
     const stack = new Stack(
       folder,
       options,
-      { store, server },
+      { store, servers },
       {
         store: await FaultProxy.start(store),
-        server: options.serverProxy ? await FaultProxy.start(server) : undefined,
+        server: behindProxy ? await FaultProxy.start(...servers) : undefined,
+        redis: options.replicas === undefined ? undefined : await Redis.start(join(folder, 'redis')),
       },
     );
     try {
@@ -75,7 +87,7 @@ export class Stack {
 
   /** The page's address, without a slash at its end. */
   get url(): string {
-    return `http://${this.serverProxy?.address ?? this.#serverAddress}`;
+    return `http://${this.serverProxy?.address ?? this.#serverAddresses[0]}`;
   }
 
   /** Where clients reach the store, without a slash at its end. */
@@ -111,11 +123,18 @@ export class Stack {
     this.#store = await start(program, args, env, () => answers(`http://${this.#storeAddress}/`));
   }
 
+  /** Starts every server that is not running. */
   async startServer(): Promise<void> {
+    const missing = this.#serverAddresses.filter((address) => !this.#servers.has(address));
+    await Promise.all(missing.map((address) => this.#startServer(address)));
+  }
+
+  async #startServer(address: string): Promise<void> {
     const env = {
-      HOLDFAST_LISTEN: this.#serverAddress,
-      HOLDFAST_DATA_DIR: join(this.#folder, 'server'),
-      HOLDFAST_SESSION_STORE: 'sqlite',
+      HOLDFAST_LISTEN: address,
+      HOLDFAST_DATA_DIR: join(this.#folder, `server-${this.#serverAddresses.indexOf(address)}`),
+      HOLDFAST_SESSION_STORE: this.#redis?.url ?? 'sqlite',
+      ...(this.#redis ? { HOLDFAST_TOKEN_SECRET: 'token-secret-of-the-e2e-tests' } : {}),
       HOLDFAST_S3_BUCKET: BUCKET,
       HOLDFAST_S3_REGION: REGION,
       HOLDFAST_S3_ENDPOINT: `http://${this.#storeAddress}`,
@@ -124,27 +143,43 @@ export class Stack {
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
       ...this.#options.serverEnv,
     };
-    this.#server = await start('presign-server', [], env, () =>
-      answers(`http://${this.#serverAddress}/health`),
-    );
+    const running = await start('presign-server', [], env, () => answers(`http://${address}/health`));
+    this.#servers.set(address, running);
   }
 
   async killStore(): Promise<void> {
     await this.#store?.kill();
   }
 
-  async killServer(): Promise<void> {
-    await this.#server?.kill();
+  /** Kills every server, or one of the replicas. */
+  async killServer(replica?: number): Promise<void> {
+    const addresses =
+      replica === undefined ? this.#serverAddresses : this.#serverAddresses.slice(replica).slice(0, 1);
+    for (const address of addresses) {
+      await this.#servers.get(address)?.kill();
+      this.#servers.delete(address);
+    }
+  }
+
+  /** Redis is gone at once, as by a power cut; what it had answered is on its disk. */
+  async killRedis(): Promise<void> {
+    await this.#redis?.kill();
+  }
+
+  async startRedis(): Promise<void> {
+    await this.#redis?.restart();
   }
 
   /** What server and store printed: the first thing to read when a test fails. */
   get output(): string {
-    return `server:\n${this.#server?.output() ?? ''}\nstore:\n${this.#store?.output() ?? ''}`;
+    const servers = [...this.#servers.values()].map((server) => `server:\n${server.output()}`);
+    return [...servers, `store:\n${this.#store?.output() ?? ''}`].join('\n');
   }
 
   async stop(): Promise<void> {
-    await this.#server?.kill();
+    await this.killServer();
     await this.#store?.kill();
+    await this.#redis?.kill();
     await this.storeProxy.stop();
     await this.serverProxy?.stop();
   }

@@ -69,6 +69,12 @@ export class UploadsPage {
     await expect(this.row(name)).toHaveAttribute('data-status', status, { timeout });
   }
 
+  /** Waits until so many uploads are listed as completed. */
+  async allCompleted(count: number, timeout = COMPLETED_MS_MAX): Promise<void> {
+    const completed = this.page.locator('[data-testid="upload"][data-status="completed"]');
+    await expect(completed).toHaveCount(count, { timeout });
+  }
+
   async hasDurability(name: string, durability: string, timeout = 30_000): Promise<void> {
     await expect(this.row(name)).toHaveAttribute('data-durability', durability, { timeout });
   }

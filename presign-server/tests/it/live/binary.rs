@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
 
 use super::Viewer;
-use crate::process::{free_port, start};
+use crate::process::start;
+use crate::support::free_port;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terminated_server_tells_its_viewers_and_logs_no_ticket() {

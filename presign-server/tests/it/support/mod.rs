@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "used by the files beside it")]
 
 pub mod identity;
+pub mod logs;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub const MIB: usize = 1 << 20;
 /// Two parts: one of 5 MiB, one of 3 bytes.
 pub const TWO_PARTS: usize = 5 * MIB + 3;
 pub const HOST: &str = "127.0.0.1:4000";
+pub const ACCESS_KEY: &str = "access";
+pub const SECRET_KEY: &str = "secret-of-the-tests-store";
 
 pub const SEALER_TIMING: SealerTiming = SealerTiming {
     delay_min: Duration::from_millis(20),
@@ -150,6 +153,7 @@ impl World {
         reach: impl AsyncFnOnce(SocketAddr) -> SocketAddr,
         set_up: impl FnOnce(UploadsBuilder) -> UploadsBuilder,
     ) -> Self {
+        logs::record_this_process();
         let folder = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
         let address = reach(start_store(&folder, &stop).await).await;
@@ -266,13 +270,7 @@ impl World {
     }
 
     fn client(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .region(aws_sdk_s3::config::Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("access", "secret", None, None, "test"))
-            .endpoint_url(self.storage.public_origin())
-            .force_path_style(true);
-        aws_sdk_s3::Client::from_conf(config.build())
+        client_of(&self.storage.public_origin())
     }
 
     /// What the store says of an object.
@@ -378,8 +376,29 @@ pub fn content(length: usize) -> Vec<u8> {
         .collect()
 }
 
-async fn start_store(folder: &TempDir, stop: &CancellationToken) -> SocketAddr {
-    let mut config = EmbeddedS3Config::new(folder.path().join("s3"), "access", "secret");
+/// A client of the store at this endpoint.
+pub fn client_of(endpoint: &str) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .region(aws_sdk_s3::config::Region::new("us-east-1"))
+        .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+        .endpoint_url(endpoint)
+        .force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+/// A port that was free a moment ago: for what must come back at the same one.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// A store with the bucket `holdfast`, in this process.
+pub async fn start_store(folder: &TempDir, stop: &CancellationToken) -> SocketAddr {
+    let mut config = EmbeddedS3Config::new(folder.path().join("s3"), ACCESS_KEY, SECRET_KEY);
     config.buckets = vec!["holdfast".to_owned()];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -394,7 +413,7 @@ async fn connect(address: SocketAddr, profile: StoreProfile) -> S3Storage {
     config.endpoint = Some(format!("http://{address}"));
     config.region = Some("us-east-1".to_owned());
     config.capabilities = profile.capabilities();
-    let credentials = Credentials::new("access", "secret", None, None, "test");
+    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
     config.credentials = Some(SharedCredentialsProvider::new(credentials));
     S3Storage::connect(config).await.unwrap()
 }
