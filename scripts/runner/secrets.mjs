@@ -13,7 +13,7 @@ export const TEST_SECRETS = [
 
 const FORMS = [
   ['a signed URL', /X-Amz-(Signature|Security-Token)=/i],
-  ['an authorization header', /\b(Bearer|AWS4-HMAC-SHA256)\s+\S/i],
+  ['an authorization header', /\b(Bearer|AWS4-HMAC-SHA256)\s+[A-Za-z0-9._~+/=-]{3,}/i],
   ['an API key', /\bhf_[A-Za-z0-9]+_[A-Za-z0-9_-]{16,}/],
   ['a JSON web token', /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*/],
   ['a grant or ticket', /[?&](grant|ticket|token)=[A-Za-z0-9._~-]/i],
