@@ -1,6 +1,7 @@
 //! The server whole: its router, its binary, its stores, all over real HTTP where that matters.
 
 mod answers;
+mod attack_list;
 mod attacks;
 mod balanced;
 mod complete_batch;
