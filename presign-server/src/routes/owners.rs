@@ -72,7 +72,7 @@ pub(super) async fn revoke(
     post,
     path = "/grants",
     tag = "owners",
-    security(("bearer" = [])),
+    security((), ("bearer" = [])),
     request_body = GrantRequest,
     responses((status = 201, description = "The grant.", body = GrantResponse), GrantProblems),
 )]
