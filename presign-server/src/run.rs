@@ -124,6 +124,11 @@ impl Server {
     /// # Errors
     /// [`RunError`], each with what to do.
     pub async fn open(config: Config) -> Result<Self, RunError> {
+        // All that is opened lives in one future for a moment: too much for a caller's stack.
+        Box::pin(Self::open_everything(config)).await
+    }
+
+    async fn open_everything(config: Config) -> Result<Self, RunError> {
         let path = config.data_dir.clone();
         std::fs::create_dir_all(&path).map_err(|source| RunError::DataDir { path, source })?;
         let listener = listen("the server", config.listen).await?;
