@@ -29,6 +29,8 @@ pub(crate) struct Reloadable {
     pub(crate) uploads: Uploads,
     pub(crate) access: SharedAccess,
     pub(crate) rate_limits: RateLimits,
+    /// Whether the running server lets everybody start uploads: credentials count from the next start on.
+    pub(crate) open: bool,
 }
 
 /// Follows the settings until `stop`.
@@ -63,7 +65,12 @@ pub(crate) async fn follow(
 impl Reloadable {
     fn apply(&self, old: &Reading, config: &Config) {
         let changed = old.changed(&config.reading);
-        self.access.set(config.access.clone());
+        let mut access = config.access.clone();
+        if self.open {
+            // The file may ask for credentials by now; this server does not.
+            access.guard_hosts();
+        }
+        self.access.set(access);
         self.rate_limits.set(config.rate_limit);
         self.uploads
             .set_file_size_bytes_max(config.policy.file_size_bytes_max);

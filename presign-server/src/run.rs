@@ -196,6 +196,7 @@ impl Server {
     /// # Errors
     /// [`RunError::Serve`] when the listener fails.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+        let open = self.identity.is_none();
         if let Some(identity) = self.identity {
             tokio::spawn(identity.run(stop.clone()));
         } else {
@@ -213,6 +214,7 @@ impl Server {
             uploads: self.state.uploads.clone(),
             access: self.state.access.clone(),
             rate_limits: self.state.rate_limits.clone(),
+            open,
         };
         tokio::spawn(follow(self.reading, reloadable, self.hangups, stop.clone()));
         let sealer_stop = CancellationToken::new();

@@ -50,9 +50,12 @@ impl Session {
         (&self.owner, &self.idempotency_key)
     }
 
-    /// What it adds to its client's bytes in flight: its size while it takes parts.
+    /// What it adds to its client's bytes in flight: its size while something of it may come. Parts of an
+    /// aborted multipart upload can't, but the URL of a single PUT outlives the abort.
     pub fn in_flight_bytes(&self) -> u64 {
-        if self.state.kind().takes_parts() {
+        let kind = self.state.kind();
+        let may_be_put = self.mode == UploadMode::Single && kind == StateKind::Aborting;
+        if kind.takes_parts() || may_be_put {
             self.layout.size_bytes()
         } else {
             0

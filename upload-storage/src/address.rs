@@ -14,7 +14,7 @@ pub struct BucketAddress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("S3 endpoint `{endpoint}` is refused: {reason}; write it as http://host:port or https://host")]
 pub struct AddressError {
-    /// As it was configured.
+    /// As it was configured, without a user and password.
     pub endpoint: String,
     /// What is wrong with it.
     pub reason: String,
@@ -28,7 +28,7 @@ impl BucketAddress {
     /// [`AddressError`] when the endpoint is no plain http or https URL.
     pub fn of_endpoint(endpoint: &str, bucket: &str) -> Result<Self, AddressError> {
         let refused = |reason: String| AddressError {
-            endpoint: endpoint.to_owned(),
+            endpoint: without_user(endpoint),
             reason,
         };
         let url = Url::parse(endpoint).map_err(|error| refused(error.to_string()))?;
@@ -91,6 +91,15 @@ impl BucketAddress {
     /// Path before the key, without a slash at its end.
     pub fn path_prefix(&self) -> &str {
         &self.path_prefix
+    }
+}
+
+/// What stands before an `@` may be a password.
+fn without_user(endpoint: &str) -> String {
+    match (endpoint.split_once("://"), endpoint.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+        _ => endpoint.to_owned(),
     }
 }
 

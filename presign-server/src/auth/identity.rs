@@ -213,6 +213,12 @@ impl Authorizer for Identity {
             )),
         }
     }
+
+    fn is_in_force(&self, client: &str, key_id: &str) -> bool {
+        let clients = self.clients();
+        let kept = clients.key(key_id);
+        kept.is_some_and(|(owner, key)| owner.name == client && !key.is_expired(SystemTime::now()))
+    }
 }
 
 fn error_words(error: &ClientsFileError) -> String {

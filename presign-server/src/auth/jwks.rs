@@ -88,12 +88,12 @@ impl Jwks {
     /// `unauthorized` when the issuer publishes no such key; `identity_unavailable` when none could be
     /// fetched yet.
     pub(crate) async fn key(self: &Arc<Self>, id: Option<&str>) -> Result<VerifyingKey> {
-        let keys = self.keys();
-        if let Some(key) = keys.find(id) {
-            if keys.at.is_none_or(|at| at.elapsed() > AGE_MAX) {
-                let jwks = self.clone();
-                tokio::spawn(async move { jwks.refresh().await });
-            }
+        if self.keys().at.is_some_and(|at| at.elapsed() > AGE_MAX) {
+            // Before the look, so that a key that was withdrawn lets nobody in. Where the issuer does not
+            // answer those known stay in force, and it is asked again in a minute.
+            self.refresh().await;
+        }
+        if let Some(key) = self.keys().find(id) {
             return Ok(key);
         }
         self.refresh().await;
@@ -112,8 +112,10 @@ impl Jwks {
         if fetched_at.is_some_and(|at| at.elapsed() < interval) {
             return;
         }
+        let fetched = self.fetch().await;
+        // From its end: those who waited for it don't each wait for one of their own.
         *fetched_at = Some(Instant::now());
-        match self.fetch().await {
+        match fetched {
             Ok(keys) => {
                 let count = keys.by_id.len() + keys.nameless.len();
                 tracing::info!(url = %self.url, count, "fetched the issuer's keys");

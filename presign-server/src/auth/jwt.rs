@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use upload_protocol::limits::GRANT_UPLOADS_MAX;
 use url::Url;
 
-use super::clients::{Client, Clients};
+use super::clients::Clients;
 use super::jwks::Jwks;
 use super::limits::{ClientLimits, Narrowing};
 use super::{Allowance, Credential, Principal, Role, SCOPE_LENGTH_BYTES_MAX, is_client_name, is_scope};
@@ -238,9 +238,14 @@ impl JwtVerifier {
         )
         .map_err(|reason| wrong_claim(&reason))?;
         // A client of the file lends its limits to tokens that name it.
-        let own = clients
-            .client(&client)
-            .map_or_else(ClientLimits::default, Client::limits);
+        let own = match clients.client(&client) {
+            Some(known) => known.limits(),
+            // One that was taken out of the file must not become one without limits.
+            None if !clients.clients.is_empty() && client != self.client => {
+                return Err(wrong_claim("`client` is no client of this server"));
+            }
+            None => ClientLimits::default(),
+        };
         let limits = own
             .narrowed(&client, &by)
             .ok_or_else(|| wrong_claim("`contentTypes` has nothing that the client may store"))?;
@@ -313,7 +318,8 @@ fn token_name(issuer: &str, token: &str, jti: Option<&str>) -> String {
         }
     } else {
         hash.update("token\0");
-        hash.update(token);
+        // Without the signature: some algorithms have several for the same claims.
+        hash.update(token.rsplit_once('.').map_or(token, |(claims, _)| claims));
     }
     let mut name = "jwt ".to_owned();
     for byte in hash.finalize() {

@@ -41,6 +41,11 @@ pub trait Authorizer: Send + Sync + fmt::Debug {
     /// `unauthorized` when credentials are needed and missing, or wrong.
     async fn authorize(&self, bearer: Option<&str>) -> Result<Principal>;
 
+    /// Whether an API key that was accepted before is one still. Asked by what remembers a caller.
+    fn is_in_force(&self, _client: &str, _key_id: &str) -> bool {
+        true
+    }
+
     /// Whether everybody may start uploads. Such a server guards its Host header against DNS
     /// rebinding and listens on loopback only.
     fn is_open(&self) -> bool {

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::error::{ConfigError, value_error};
+use super::reading::without_password;
 use super::settings::{Settings, filled};
 use crate::auth::{IdentityConfig, JwtConfig, JwtKeys, is_client_name};
 
@@ -83,7 +84,7 @@ fn jwt_keys(
         )),
         _ => Err(value_error(
             "jwt_jwks_url",
-            url.unwrap_or("missing"),
+            &without_password(url.unwrap_or("missing")),
             "give one of --jwt-jwks-url, --jwt-public-key-file and HOLDFAST_JWT_SECRET, not several",
         )),
     }

@@ -122,7 +122,7 @@ impl Reading {
             let _ = writeln!(
                 text,
                 "{name}: {}  # {}",
-                without_password(value),
+                without_password(&value.to_string()),
                 self.origin(name)
             );
         }
@@ -144,11 +144,10 @@ impl Reading {
 }
 
 /// An address may hold a password.
-fn without_password(value: &Value) -> String {
-    let text = value.to_string();
+pub(super) fn without_password(text: &str) -> String {
     match (text.split_once("://"), text.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => text,
+        _ => text.to_owned(),
     }
 }
 

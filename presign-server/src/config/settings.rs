@@ -15,7 +15,7 @@ use upload_storage::StoreProfile;
 use super::args::Environment;
 use super::error::{ConfigError, value_error};
 use super::hooks::check_hook;
-use super::reading::Reading;
+use super::reading::{Reading, without_password};
 use super::session_store::SessionStoreText;
 use super::{Config, LogFormat, StoreConfig};
 use crate::http::access::{AccessRuleError, AccessRules};
@@ -226,7 +226,7 @@ impl Settings {
         if let Some(endpoint) = filled(self.s3_endpoint.as_deref()) {
             return Err(value_error(
                 "s3_endpoint",
-                &endpoint,
+                &without_password(&endpoint),
                 "it needs --s3-bucket as well",
             ));
         }

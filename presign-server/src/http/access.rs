@@ -73,6 +73,11 @@ impl AccessRules {
         self.any_host = true;
     }
 
+    /// Answers for the host names it knows alone, against DNS rebinding.
+    pub(crate) fn guard_hosts(&mut self) {
+        self.any_host = false;
+    }
+
     /// Answers one more host name, without port.
     ///
     /// # Errors

@@ -182,8 +182,21 @@ fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body)
-        .map_err(|error| UploadError::invalid(shortened(&format!("request body: {error}"))))
+    serde_json::from_slice(body).map_err(|error| {
+        let words = without_values(&error.to_string());
+        UploadError::invalid(shortened(&format!("request body: {words}")))
+    })
+}
+
+/// What the reader says, without the text it quotes: a secret may stand where it does not belong, and this
+/// is answered and logged.
+fn without_values(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}\"…{}", &message[..first], &message[last..])
+        }
+        _ => message.to_owned(),
+    }
 }
 
 fn shortened(text: &str) -> String {

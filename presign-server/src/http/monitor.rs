@@ -28,7 +28,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, UploadError> {
         if !parts.headers.contains_key(AUTHORIZATION)
-            && let Some(principal) = Live::from_ref(state).logged_in(&parts.headers)
+            && let Some(principal) =
+                Live::from_ref(state).logged_in(&parts.headers, &*Arc::<dyn Authorizer>::from_ref(state))
         {
             check_page(parts)?;
             return Ok(Self(principal));

@@ -8,8 +8,11 @@ use axum::http::header::{COOKIE, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+use upload_protocol::ErrorCode;
+
 use super::Live;
-use crate::auth::{Principal, Role};
+use crate::auth::{Authorizer, Credential, Principal, Role};
+use crate::error::{Result, UploadError};
 
 /// The cookie's name, and the one over https: browsers take a name with this prefix only if the cookie
 /// is `Secure` and of this host alone.
@@ -21,23 +24,40 @@ struct Login {
     client: String,
     scope: Option<String>,
     operator: bool,
+    /// The API key that logged in, where one was asked for.
+    #[serde(default)]
+    key_id: Option<String>,
     until_ms: i64,
 }
 
 impl Live {
     /// What the cookie of this caller holds.
-    pub(crate) fn login(&self, principal: &Principal) -> String {
+    ///
+    /// # Errors
+    /// `forbidden` with a grant or a JWT: those are short-lived, and a login would outlive them.
+    pub(crate) fn login(&self, principal: &Principal) -> Result<String> {
+        let key_id = match &principal.credential {
+            Credential::Open => None,
+            Credential::ApiKey { key_id, .. } => Some(key_id.clone()),
+            Credential::Grant | Credential::Jwt => {
+                return Err(UploadError::new(
+                    ErrorCode::Forbidden,
+                    "a login is by API key: grants and JWTs are for calls of their own",
+                ));
+            }
+        };
         let lifetime = i64::try_from(self.limits().login_lifetime.as_millis()).unwrap_or(i64::MAX);
-        self.logins.sign(&Login {
+        Ok(self.logins.sign(&Login {
+            key_id,
             client: principal.client.clone(),
             scope: principal.scope.clone(),
             operator: principal.role == Role::Operator,
             until_ms: self.uploads.now_ms().saturating_add(lifetime),
-        })
+        }))
     }
 
-    /// Who is logged in by a cookie of this request, if anybody.
-    pub(crate) fn logged_in(&self, headers: &HeaderMap) -> Option<Principal> {
+    /// Who is logged in by a cookie of this request, if anybody: nobody whose key was revoked since.
+    pub(crate) fn logged_in(&self, headers: &HeaderMap, authorizer: &dyn Authorizer) -> Option<Principal> {
         let now_ms = self.uploads.now_ms();
         let lines = headers
             .get_all(COOKIE)
@@ -50,6 +70,13 @@ impl Live {
             .filter(|(name, _)| NAMES.contains(&name.trim()))
             .find_map(|(_, value)| self.logins.read::<Login>(value.trim()))
             .filter(|login| login.until_ms > now_ms)?;
+        let in_force = match &login.key_id {
+            Some(key_id) => authorizer.is_in_force(&login.client, key_id),
+            None => authorizer.is_open(),
+        };
+        if !in_force {
+            return None;
+        }
         Some(Principal {
             client: login.client,
             scope: login.scope,

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use upload_protocol::{ErrorCode, PartNumber, RelayResponse, SessionId};
 
 use crate::error::{Result, UploadError};
+use crate::http::rate::Budget;
 use crate::http::relayed::SharedBody;
 use crate::openapi::RelayProblems;
 use crate::uploads::{RelayCall, Uploads};
@@ -33,11 +34,14 @@ pub(super) async fn relay(
     State(uploads): State<Uploads>,
     Path((session, part_number)): Path<(String, String)>,
     RawQuery(query): RawQuery,
+    budget: Budget,
     headers: HeaderMap,
     body: Body,
 ) -> Result<JsonAnswer<RelayResponse>> {
     let body = SharedBody::new(body);
     let relayed = async {
+        // A grant is nobody's name: whoever sends pays.
+        budget.charge_address(1)?;
         let call = read_call(&session, &part_number, query.as_deref(), &headers)?;
         uploads.relay(&call, Box::pin(body.clone())).await
     };

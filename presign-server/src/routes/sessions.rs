@@ -204,6 +204,8 @@ pub(super) async fn complete_batch(
     Json(request): Json<CompleteBatchRequest>,
 ) -> Result<JsonAnswer<CompleteBatchResponse>> {
     check_count(request.completes.len(), "completes")?;
+    // The call itself, before anybody is looked up: the sessions pay for theirs.
+    budget.charge_address(1)?;
     let results = stream::iter(request.completes)
         .map(|item| complete_one(uploads.clone(), budget.clone(), item))
         .buffered(BATCH_AT_ONCE_MAX)

@@ -59,21 +59,22 @@ impl Index {
     fn add(&mut self, session: &Session) {
         let kind = session.state.kind();
         self.ids_by_state.insert((kind, session.id));
-        if kind.takes_parts() {
+        let size_bytes = session.in_flight_bytes();
+        if size_bytes > 0 {
             let bytes = self
                 .in_flight_bytes_by_client
                 .entry(session.client.clone())
                 .or_default();
-            *bytes = bytes.saturating_add(session.layout.size_bytes());
+            *bytes = bytes.saturating_add(size_bytes);
         }
     }
 
     fn remove(&mut self, session: &Session) {
         let kind = session.state.kind();
         self.ids_by_state.remove(&(kind, session.id));
-        if kind.takes_parts() {
-            let left = self.in_flight_bytes(&session.client);
-            let left = left.saturating_sub(session.layout.size_bytes());
+        let size_bytes = session.in_flight_bytes();
+        if size_bytes > 0 {
+            let left = self.in_flight_bytes(&session.client).saturating_sub(size_bytes);
             if left == 0 {
                 self.in_flight_bytes_by_client.remove(&session.client);
             } else {

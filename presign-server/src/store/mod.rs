@@ -34,9 +34,9 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// kept then is answered, whatever has become of it. Of many such calls at once exactly one
     /// creates.
     ///
-    /// With `client_bytes_in_flight_max` it is kept only if all the client's sessions that
-    /// [take parts](StateKind::takes_parts), this one included, have no more bytes together; calls at
-    /// once don't exceed it either.
+    /// With `client_bytes_in_flight_max` it is kept only if all the client's sessions, this one included,
+    /// have no more [bytes in flight](Session::in_flight_bytes) together; calls at once don't exceed it
+    /// either.
     async fn create(
         &self,
         session: Session,

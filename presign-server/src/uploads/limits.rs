@@ -18,6 +18,11 @@ impl Uploads {
         let Some(allowance) = &principal.allowance else {
             return Ok(());
         };
+        let known = self.inner.sessions.find(&session.owner, &session.idempotency_key);
+        if known.await?.is_some() {
+            // Started before, perhaps with other credentials: it costs nothing now.
+            return Ok(());
+        }
         let member = format!("{} {}", session.idempotency_key, session.owner);
         let claimed = self.inner.sessions.claim(Claim {
             set: &allowance.name,

@@ -321,3 +321,85 @@ async fn grant_ends_with_the_key_it_was_asked_for_with() {
     let ends: jiff::Timestamp = answer["expiresAt"].as_str().unwrap().parse().unwrap();
     assert!(ends <= soon, "{ends} is after {soon}");
 }
+
+#[tokio::test]
+async fn start_of_before_costs_another_grant_nothing() {
+    let mut guarded = Guarded::start().await;
+    let key = guarded.key_of("acme");
+    let one = json!({"scope": "user 7", "uploadsMax": 1});
+    let (first, second) = (
+        guarded.grant(&key, one.clone()).await,
+        guarded.grant(&key, one).await,
+    );
+    let upload = fresh();
+    for grant in [&first, &second] {
+        let answer = guarded.start_as(Some(grant), &upload, body(1, "image/png")).await;
+        answer.expect::<StartResponse>(201);
+    }
+    let own = guarded
+        .start_as(Some(&second), &fresh(), body(1, "image/png"))
+        .await;
+    own.expect::<StartResponse>(201);
+}
+
+#[tokio::test]
+async fn login_is_by_api_key_and_ends_with_it() {
+    let mut guarded = Guarded::start().await;
+    let key = guarded.key_of("acme");
+    let grant = guarded.grant(&key, json!({"scope": "user 7"})).await;
+    let log_in = async |guarded: &Guarded, key: &str| {
+        let body = Some(json!({"key": key}));
+        guarded.ask(Method::POST, "/api/login", None, body).await
+    };
+    log_in(&guarded, &grant).await.expect_problem("forbidden");
+    let answer = log_in(&guarded, &key).await;
+    let cookie = answer.headers["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let page = [("cookie", &*cookie), ("origin", "http://127.0.0.1:4000")];
+    let ask = async |guarded: &Guarded| {
+        guarded
+            .ask_with(Method::POST, "/api/tickets", None, &page, Some(json!({})))
+            .await
+    };
+    ask(&guarded).await.expect::<Value>(200);
+    let key_id = key.split('_').nth(1).unwrap();
+    guarded.file.revoke_key(key_id).unwrap();
+    guarded.serve(None);
+    ask(&guarded).await.expect_problem("unauthorized");
+}
+
+#[tokio::test]
+async fn secret_that_stands_where_it_does_not_belong_is_not_repeated() {
+    let guarded = Guarded::start().await;
+    for body in [json!("hf_key_secret"), json!({"completes": ["hf_key_secret"]})] {
+        for path in ["/api/login", "/api/upload-sessions/batch/complete"] {
+            let answer = guarded.ask(Method::POST, path, None, Some(body.clone())).await;
+            answer.expect_problem("invalid_request");
+            assert!(
+                !String::from_utf8_lossy(&answer.body).contains("hf_key"),
+                "{answer:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn single_put_that_was_aborted_counts_as_long_as_its_url_may_be_used() {
+    let mut guarded = Guarded::start().await;
+    let key = guarded.key(NewKey {
+        bytes_in_flight_max: Some(150),
+        ..new_key("acme")
+    });
+    let answer = guarded
+        .start_as(Some(&key), &fresh(), body(100, "image/png"))
+        .await;
+    let started: StartResponse = answer.expect(201);
+    assert_eq!(
+        guarded.world.on(&started, Method::DELETE, "", None).await.status,
+        204
+    );
+    let again = guarded
+        .start_as(Some(&key), &fresh(), body(100, "image/png"))
+        .await;
+    again.expect_problem("quota_exceeded");
+}

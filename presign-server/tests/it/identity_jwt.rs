@@ -466,6 +466,17 @@ async fn client_of_the_file_lends_its_limits_to_tokens_that_name_it() {
 }
 
 #[tokio::test]
+async fn token_that_names_a_client_taken_out_of_the_file_is_refused() {
+    let mut guarded = with_secret().await;
+    let token = by_secret(&claims_with(&json!({"holdfast": {"client": "gone"}})));
+    // Without any client in the file the issuer's word is all there is.
+    start(&guarded, &token).await.expect::<Value>(201);
+    guarded.file.create_key(new_key("acme")).unwrap();
+    guarded.serve(Some(config(JwtKeys::Secret(SECRET.into()))));
+    expect_refused(&start(&guarded, &token).await, &token, "`client`");
+}
+
+#[tokio::test]
 async fn token_gets_no_grants() {
     let guarded = with_secret().await;
     let token = by_secret(&claims_with(&json!({"holdfast": {"role": "operator"}})));

@@ -180,7 +180,9 @@ async fn bytes_in_flight_are_the_clients_and_come_free_when_an_upload_ends() {
         .start_as(Some(&other), &Uuid::new_v4().to_string(), ten())
         .await
         .expect::<Value>(201);
-    guarded.world.on(&first, Method::DELETE, "", None).await;
+    guarded.world.put_all(&first, &content(10)).await;
+    let completed = guarded.world.on(&first, Method::POST, "/complete", None).await;
+    assert_eq!(completed.status, 200);
     guarded
         .start_as(Some(&key), &third, ten())
         .await

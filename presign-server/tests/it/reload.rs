@@ -103,3 +103,24 @@ async fn hangup_has_the_settings_read_again() {
     wait_for_log(folder, "the settings were read again: none was changed").await;
     assert_eq!(start_status(&server, 1, &server.url).await, 201);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_server_guards_its_host_though_its_file_asks_for_credentials_by_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "file_size_bytes_max: 1000");
+    let server = start(folder, 0);
+    let of_rebound_name = async || {
+        let list = Client::new().get(format!("{}/api/upload-sessions", server.url));
+        let answer = list.header("host", "rebound.example").send().await;
+        answer.unwrap().status().as_u16()
+    };
+    assert_eq!(of_rebound_name().await, 421);
+    write(folder, "file_size_bytes_max: 1000\nclients_file: clients.yaml");
+    wait_for_log(
+        folder,
+        "setting `clients_file` was changed and counts from the next start on",
+    )
+    .await;
+    assert_eq!(of_rebound_name().await, 421);
+}

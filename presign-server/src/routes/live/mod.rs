@@ -21,6 +21,7 @@ use crate::events::Audience;
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, OptionalJson};
 use crate::http::monitor::MonitorCaller;
+use crate::http::rate::Budget;
 use crate::live::{Viewer, cookie_to_clear, cookie_to_set};
 use crate::openapi::{LoginProblems, LogoutProblems, TicketProblems, WatchProblems};
 
@@ -44,11 +45,14 @@ pub(super) struct Entrance {
 pub(super) async fn login(
     State(state): State<ApiState>,
     headers: HeaderMap,
+    budget: Budget,
     Json(request): Json<LoginRequest>,
 ) -> Result<Response> {
+    // Nobody is known yet, and whoever guesses keys is to be slow at it.
+    budget.charge_address(1)?;
     let principal = state.authorizer.authorize(Some(&request.key)).await?;
     let lifetime = state.live.limits().login_lifetime;
-    let cookie = cookie_to_set(&headers, &state.live.login(&principal), lifetime);
+    let cookie = cookie_to_set(&headers, &state.live.login(&principal)?, lifetime);
     let answer = LoginResponse {
         operator: principal.role == Role::Operator,
         expires_in_seconds: lifetime.as_secs(),
@@ -85,11 +89,15 @@ pub(super) async fn logout() -> Response {
 pub(super) async fn ticket(
     State(state): State<ApiState>,
     headers: HeaderMap,
+    budget: Budget,
     caller: Result<MonitorCaller>,
     OptionalJson(request): OptionalJson<TicketRequest>,
 ) -> Result<JsonAnswer<TicketResponse>> {
     let viewer = match (upload_token(&headers), request.upload_session_id) {
-        (Some(token), Some(id)) => viewer_of_token(&state, id, token).await?,
+        (Some(token), Some(id)) => {
+            budget.charge_address(1)?;
+            viewer_of_token(&state, id, token).await?
+        }
         (Some(_), None) => {
             return Err(UploadError::invalid(
                 "`uploadSessionId` is missing: an `Upload-Token` opens one session, name it",
@@ -158,10 +166,10 @@ pub(super) async fn watch(
 
 async fn viewer_of_token(state: &ApiState, id: SessionId, token: &str) -> Result<Viewer> {
     let found = state.uploads.authorize(id, Some(token)).await?;
-    let id = found.session.id;
     Ok(Viewer {
-        name: format!("session {id}"),
-        audience: Audience::Run(id),
+        // One owner's sessions count together: it could start as many as it likes.
+        name: format!("owner {}", found.session.owner),
+        audience: Audience::Run(found.session.id),
     })
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{SinkExt as _, StreamExt as _};
-use presign_server::auth::{Authorizer, OpenAuthorizer, Principal, Role};
+use presign_server::auth::{Authorizer, Credential, OpenAuthorizer, Principal, Role};
 use presign_server::events::EventBus;
 use presign_server::{AccessRules, AppState, Live, LiveLimits, TokenMaker, UploadError, Uploads, router};
 use serde_json::{Value, json};
@@ -60,6 +60,10 @@ impl Authorizer for TestKeys {
             client: client.to_owned(),
             scope,
             role,
+            credential: Credential::ApiKey {
+                key_id: client.to_owned(),
+                expires_at_seconds: None,
+            },
             ..Principal::local()
         })
     }
