@@ -131,15 +131,18 @@ mod tests {
 
     #[test]
     fn endpoint_that_is_no_http_url_is_refused_by_name() {
-        for endpoint in [
-            "127.0.0.1:9000",
-            "ftp://x",
-            "http://x/?a=b",
-            "http://u@x",
-            "http://x/base",
-        ] {
+        for endpoint in ["127.0.0.1:9000", "ftp://x", "http://x/?a=b", "http://x/base"] {
             let error = BucketAddress::of_endpoint(endpoint, "b").unwrap_err();
             assert!(error.to_string().contains(endpoint), "{error}");
+        }
+    }
+
+    #[test]
+    fn endpoint_with_a_password_is_refused_without_showing_it() {
+        for endpoint in ["http://u:hush@x", "u:hush@x", "ftp://hush@x"] {
+            let error = BucketAddress::of_endpoint(endpoint, "b").unwrap_err();
+            assert!(!error.to_string().contains("hush"), "{error}");
+            assert!(error.to_string().contains("…@x"), "{error}");
         }
     }
 }
