@@ -16,10 +16,11 @@ use upload_storage::{PartStream, PartToSign, PutTarget, SourceError, StorageErro
 use uuid::Uuid;
 
 use super::abort::LAST_PUT_MAX;
-use super::grant::{Grant, GrantKey};
+use super::grant::{self, Grant};
 use super::{Uploads, Wake, new_object};
 use crate::error::{Result, UploadError};
 use crate::session::{Session, SessionState};
+use crate::signed::Signer;
 use crate::store::{Claim, Claimed};
 use crate::token::TokenMaker;
 
@@ -63,7 +64,7 @@ pub struct RelayCall {
 pub(super) struct Relays {
     limits: RelayLimits,
     places: Semaphore,
-    key: GrantKey,
+    grants: Signer,
 }
 
 impl Relays {
@@ -71,7 +72,7 @@ impl Relays {
         Self {
             limits,
             places: Semaphore::new(limits.concurrency_max.min(Semaphore::MAX_PERMITS)),
-            key: GrantKey::new(tokens),
+            grants: grant::signer(tokens),
         }
     }
 
@@ -100,7 +101,7 @@ impl Uploads {
         if relays.limits.concurrency_max == 0 {
             return None;
         }
-        let grant = relays.key.seal(&Grant {
+        let grant = relays.grants.sign(&Grant {
             session: session.id,
             token_generation: session.token_generation,
             part_number: part.part_number,
@@ -149,8 +150,8 @@ impl Uploads {
     }
 
     fn read_grant(&self, call: &RelayCall) -> Result<Grant> {
-        let grant = self.inner.relays.key.open(call.grant.expose_secret());
-        let grant = grant.ok_or_else(|| refused("it was not made by this server"))?;
+        let grant = self.inner.relays.grants.read(call.grant.expose_secret());
+        let grant: Grant = grant.ok_or_else(|| refused("it was not made by this server"))?;
         if grant.session != call.session || grant.part_number != call.part_number {
             return Err(refused("it is another part's"));
         }
